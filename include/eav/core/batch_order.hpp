@@ -1,0 +1,64 @@
+// The two orders in which a batch is written, as small keys that sort in cache.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <tuple>
+
+#include "eav/core/versions.hpp"
+
+#include "eav/core/core_only.hpp"
+
+namespace eav::core {
+
+// History: the order of its index (tenant, attribute, ingested_at), so that neighbours in the
+// batch go to neighbouring index entries.
+struct HistoryKey {
+  std::int64_t tenant_id;
+  std::int64_t ingested_at;
+  std::int32_t attribute_id;
+  std::uint32_t row;  // position in the batch
+
+  friend bool operator<(const HistoryKey& left, const HistoryKey& right) {
+    return std::tie(left.tenant_id, left.attribute_id, left.ingested_at, left.row) <
+           std::tie(right.tenant_id, right.attribute_id, right.ingested_at, right.row);
+  }
+};
+
+// Projection: entity by entity, in each attribute by attribute, the newest last.
+struct EntityKey {
+  std::int64_t tenant_id;
+  std::int64_t entity_id;
+  Version version;
+  std::int32_t attribute_id;
+  std::uint32_t row;
+
+  friend bool operator<(const EntityKey& left, const EntityKey& right) {
+    return std::tie(left.tenant_id, left.entity_id, left.attribute_id, left.version, left.row) <
+           std::tie(right.tenant_id, right.entity_id, right.attribute_id, right.version, right.row);
+  }
+  bool same_observation(const EntityKey& other) const {
+    return tenant_id == other.tenant_id && entity_id == other.entity_id &&
+           attribute_id == other.attribute_id && version.observed_at == other.version.observed_at;
+  }
+};
+
+// Sorts the keys; then values of one attribute with one observed_at and one ingested_at, which
+// came in one batch, get ingested_at one microsecond apart in the order of their arrival: so
+// the times in history alone decide which value is the newest. Returns the highest ingested_at
+// given out, `ingested_at` at least.
+inline std::int64_t order_by_entity(std::span<EntityKey> keys, std::int64_t ingested_at) {
+  std::sort(keys.begin(), keys.end());
+  std::int64_t highest = ingested_at;
+  for (std::size_t i = 1; i < keys.size(); ++i) {
+    if (keys[i].same_observation(keys[i - 1]) &&
+        keys[i].version.ingested_at <= keys[i - 1].version.ingested_at) {
+      keys[i].version.ingested_at = keys[i - 1].version.ingested_at + 1;
+      highest = std::max(highest, keys[i].version.ingested_at);
+    }
+  }
+  return highest;
+}
+
+}  // namespace eav::core

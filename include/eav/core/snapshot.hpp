@@ -1,0 +1,53 @@
+// The batch rule of the staging queue, apart from any server.
+//
+// A snapshot splits all transactions into those it sees (ended before it was taken) and those
+// it does not. A flush takes the rows whose transaction the new snapshot sees and the snapshot
+// of the previous flush did not; so each committed row is taken exactly once, in whatever order
+// transactions commit. Source of the rule: PgQ's batches.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "eav/core/core_only.hpp"
+
+namespace eav::core {
+
+// Transaction ids are 64 bits wide and never wrap.
+struct SnapshotView {
+  std::uint64_t xmin = 0;                      // every id below has ended
+  std::uint64_t xmax = 0;                      // no id from here on is seen
+  std::span<const std::uint64_t> in_progress;  // sorted; ids in [xmin, xmax) not seen
+
+  bool sees(std::uint64_t xid) const {
+    if (xid < xmin) {
+      return true;
+    }
+    if (xid >= xmax) {
+      return false;
+    }
+    return !std::binary_search(in_progress.begin(), in_progress.end(), xid);
+  }
+
+  // The same snapshot, blind from `limit` on: what is left of a batch that must not grow larger.
+  SnapshotView before(std::uint64_t limit) const {
+    if (limit >= xmax) {
+      return *this;
+    }
+    const auto last = std::lower_bound(in_progress.begin(), in_progress.end(), limit);
+    return {std::min(xmin, limit), limit, {in_progress.begin(), last}};
+  }
+};
+
+// How many rows a transaction has in the batch.
+struct TransactionCount {
+  std::uint64_t xid;
+  std::uint64_t rows;
+};
+
+// The first id that must wait so that the batch holds at most max_rows, or UINT64_MAX when all
+// fit. Whole transactions are taken, and at least one. Sorts counts; ids may repeat.
+std::uint64_t batch_limit(std::span<TransactionCount> counts, std::uint64_t max_rows);
+
+}  // namespace eav::core

@@ -1,0 +1,68 @@
+// What this backend knows of tenants and attributes. Filled as batches need it; forgotten when
+// the tables change (their triggers send an invalidation) or a transaction that may have
+// filled it from its own rows rolls back.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "eav/core/arena.hpp"
+#include "eav/core/value.hpp"
+#include "eav/pg/lock_wait.hpp"
+#include "eav/pg/postgres.hpp"
+
+namespace eav::flush {
+
+struct Attribute {
+  int32 attribute_id;
+  std::optional<core::DataType> type;  // none while only clearings have arrived
+  core::Projection projection;
+  bool is_inferred;
+  std::string_view name;  // as long as the registry is not refreshed
+};
+
+struct AttributeName {
+  int64 tenant_id;
+  std::string_view name;
+};
+
+struct AttributeId {
+  int64 tenant_id;
+  int32 attribute_id;
+};
+
+namespace registry {
+
+// Call once per batch, before anything else: drops what has become stale.
+void refresh();
+
+bool has_tenant(int64 tenant_id);
+// Null when unknown. Valid until the next refresh().
+const Attribute* find(const AttributeId& id);
+const Attribute* find(const AttributeName& name);
+
+// Read from the tables what is not known yet; what does not exist stays unknown. Within an SPI
+// connection.
+void load_tenants(std::span<const int64> tenant_ids);
+void load(std::span<const AttributeId> ids);
+void load(std::span<const AttributeName> names);
+
+// Registers attributes that do not exist. With OnLock::skip one that another open transaction
+// registers stays unknown.
+struct NewAttribute {
+  AttributeName key;
+  std::optional<core::DataType> type;
+};
+void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock);
+
+// Gives an attribute with inferred type another: its first, or float instead of int. False when
+// it was skipped.
+bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock);
+
+// The projection of an attribute that registers itself, by eav.auto_register_projection.
+core::Projection auto_projection(std::optional<core::DataType> type);
+
+}  // namespace registry
+
+}  // namespace eav::flush

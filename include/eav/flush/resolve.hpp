@@ -1,0 +1,25 @@
+// From what a producer wrote to what history stores: tenants checked, names turned into ids,
+// text parsed, values fitted to the types of their attributes, new attributes and entities
+// registered.
+#pragma once
+
+#include "eav/core/arena.hpp"
+#include "eav/ingest/rejects.hpp"
+#include "eav/ingest/staged_row.hpp"
+#include "eav/pg/lock_wait.hpp"
+
+namespace eav::flush {
+
+using Rows = core::ArenaVector<ingest::StagedRow>;
+
+struct Unresolved {
+  pg::OnLock on_lock;
+  ingest::Rejects* rejects;  // receives rows that cannot be accepted
+  Rows* held_up;  // receives rows whose entity or attribute another open transaction registers
+  TupleDesc description;
+};
+
+// Keeps in `rows` what is resolved; all else goes to `unresolved`. Within an SPI connection.
+void resolve(Rows& rows, const Unresolved& unresolved);
+
+}  // namespace eav::flush

@@ -1,0 +1,35 @@
+// What a flush remembers for the next: the row of eav.flush_state.
+#pragma once
+
+#include "eav/core/snapshot.hpp"
+#include "eav/pg/postgres.hpp"
+
+namespace eav::flush {
+
+struct State {
+  core::SnapshotView snapshot;
+  TimestampTz ingested_at;  // the highest given out
+  int64 backlog;
+  bool is_committed;  // false when the current transaction wrote it
+};
+
+// Makes flushes take turns, and changes of the registry's meaning wait for them: held until
+// the end of the transaction.
+void lock_flush();
+
+// Each within an SPI connection and under the lock.
+State read_state();
+struct Progress {
+  core::SnapshotView snapshot;
+  TimestampTz ingested_at;
+  int64 flushed;
+  int64 projected;
+  int64 rejected;
+  int64 backlog;
+};
+void write_state(const Progress& progress);
+
+// Notes in eav.ingest_gaps that staging has been emptied by a crash, if so; true then.
+bool record_gap();
+
+}  // namespace eav::flush

@@ -1,0 +1,20 @@
+// Rows that could not be accepted, on their way to eav.ingest_rejects.
+#pragma once
+
+#include "eav/core/arena.hpp"
+#include "eav/ingest/staged_row.hpp"
+
+namespace eav::ingest {
+
+struct RejectedRow {
+  HeapTuple tuple;
+  TupleDesc description;
+  int64 tenant_id;
+  Rejection rejection;
+};
+using Rejects = core::ArenaVector<RejectedRow>;
+
+// Within an SPI connection.
+void write_rejects(const Rejects& rejects);
+
+}  // namespace eav::ingest

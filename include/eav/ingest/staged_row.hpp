@@ -1,0 +1,69 @@
+// A row of staging (or of the backlog, which has the same columns) on its way through a flush.
+#pragma once
+
+#include <string_view>
+
+#include "eav/core/arena.hpp"
+#include "eav/core/value.hpp"
+#include "eav/core/versions.hpp"
+#include "eav/ingest/value.hpp"
+#include "eav/pg/postgres.hpp"
+
+namespace eav::ingest {
+
+// Columns of eav.entity_values_ingest and eav.flush_backlog; the first two differ.
+enum Column : int {
+  column_xact = 1,
+  column_backlog_id = 1,
+  column_slot = 2,
+  column_ingested_at = 2,
+  column_cleared,
+  column_attribute_id,
+  column_tenant_id,
+  column_entity_id,
+  column_observed_at,
+  column_value_int,
+  column_value_float,
+  column_value_time,
+  column_value_bool,
+  column_value_text,
+  column_value_numeric,
+  column_value_json,
+  column_entity,
+  column_attribute,
+  column_value,
+  column_count = column_value
+};
+
+enum class Origin : uint8 { staging, backlog };
+
+// Plain memory of the batch's context.
+struct StagedRow {
+  HeapTuple tuple;  // private copy
+  int64 tenant_id;
+  int64 entity_id;
+  core::Version version;  // observed_at as given; ingested_at given by the flush
+  Value value;
+  const text* entity;     // external id still to be resolved, or null
+  const text* attribute;  // name still to be resolved, or null
+  const text* unparsed;   // value as text still to be parsed, or null
+  int32 attribute_id;
+  core::Projection projection;
+  Origin origin;
+  bool in_history;  // only the projection is missing
+};
+
+// Takes the tuple apart. `now` bounds observed_at; a missing observed_at becomes `now`.
+Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, TimestampTz now,
+                   StagedRow& row);
+
+int64 backlog_id_of(const StagedRow& row, TupleDesc description);
+
+// The columns that were set, as a JSON object: what ingest_rejects keeps.
+Jsonb* payload_of(HeapTuple tuple, TupleDesc description);
+
+inline std::string_view view_of(const text* string) {
+  return {VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string)};
+}
+
+}  // namespace eav::ingest

@@ -1,0 +1,60 @@
+// All differences between PostgreSQL 15, 16, 17 and 18 that concern us, in one place.
+#pragma once
+
+#include "eav/pg/postgres.hpp"
+
+extern "C" {
+#include <parser/parse_relation.h>
+#if PG_VERSION_NUM >= 160000
+#include <nodes/miscnodes.h>
+#endif
+#if PG_VERSION_NUM < 170000
+#include <storage/backendid.h>
+#endif
+}
+
+#if PG_VERSION_NUM < 150000
+#error "eav_ext needs PostgreSQL 15 or newer"
+#endif
+
+namespace eav::pg {
+
+// The newest transaction id that has ended. Read without a lock: 64 bits, and a stale answer
+// only delays what the next look finds.
+inline uint64 latest_completed_xid() {
+#if PG_VERSION_NUM >= 170000
+  return U64FromFullTransactionId(TransamVariables->latestCompletedXid);
+#else
+  return U64FromFullTransactionId(ShmemVariableCache->latestCompletedXid);
+#endif
+}
+
+inline void init_range_table(EState* estate, Relation relation) {
+  ParseState* parse = make_parsestate(nullptr);
+  addRangeTableEntryForRelation(parse, relation, RowExclusiveLock, nullptr, false, false);
+#if PG_VERSION_NUM >= 180000
+  ExecInitRangeTable(estate, parse->p_rtable, parse->p_rteperminfos, bms_make_singleton(1));
+#elif PG_VERSION_NUM >= 160000
+  ExecInitRangeTable(estate, parse->p_rtable, parse->p_rteperminfos);
+#else
+  ExecInitRangeTable(estate, parse->p_rtable);
+#endif
+}
+
+inline void init_eval_plan_qual(EPQState* state, EState* estate) {
+#if PG_VERSION_NUM >= 160000
+  EvalPlanQualInit(state, estate, nullptr, NIL, -1, NIL);
+#else
+  EvalPlanQualInit(state, estate, nullptr, NIL, -1);
+#endif
+}
+
+inline IndexScanDesc begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int keys) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan(heap, index, snapshot, nullptr, keys, 0);
+#else
+  return index_beginscan(heap, index, snapshot, keys, 0);
+#endif
+}
+
+}  // namespace eav::pg

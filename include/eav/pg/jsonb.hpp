@@ -1,0 +1,33 @@
+// Documents: one jsonb object per entity and kind of projection.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "eav/ingest/value.hpp"
+#include "eav/pg/postgres.hpp"
+
+namespace eav::pg {
+
+// A member to set or, when removed, to take out.
+struct MemberChange {
+  std::string_view name;
+  bool removed;
+  JsonbValue value;
+};
+
+// A value as jsonb shows it: NaN and infinities, which JSON has no numbers for, become the
+// strings "NaN", "Infinity" and "-Infinity"; timestamps become ISO 8601 strings in UTC.
+JsonbValue jsonb_of(const ingest::Value& value);
+
+// True when the object has the member with just this value (numbers by value, 1.0 = 1.00);
+// for a removal, when it has no such member.
+bool has_already(Jsonb* object, const MemberChange& change);
+
+// A new object with the changes applied. Names must be distinct; sorts the changes.
+Jsonb* apply_changes(Jsonb* object, std::span<MemberChange> changes);
+
+// The members of both; those of `right` win.
+Jsonb* merge_objects(Jsonb* left, Jsonb* right);
+
+}  // namespace eav::pg

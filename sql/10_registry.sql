@@ -1,0 +1,62 @@
+-- The registry: who sends (tenants), about what (entities), and what it means (attributes).
+
+CREATE FUNCTION eav.is_valid_name(name text) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eav_is_valid_name';
+COMMENT ON FUNCTION eav.is_valid_name(text) IS
+'True when the text may name a tenant, an entity or an attribute: 1 to 255 bytes and no control characters. Null for null. Raises nothing.';
+
+CREATE SEQUENCE eav.tenant_id_seq;
+CREATE TABLE eav.tenants (
+    tenant_id bigint PRIMARY KEY DEFAULT nextval('eav.tenant_id_seq'),
+    name text NOT NULL UNIQUE CHECK (eav.is_valid_name(name)),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER SEQUENCE eav.tenant_id_seq OWNED BY eav.tenants.tenant_id;
+COMMENT ON TABLE eav.tenants IS 'One row per tenant. A value of a tenant that is not here is rejected.';
+
+-- Ids that we assign start at 10^12, so that they never meet the ids of producers that number
+-- their own devices from 1; a producer may send numeric ids and external ids side by side.
+CREATE SEQUENCE eav.entity_id_seq START WITH 1000000000000 MINVALUE 1000000000000;
+CREATE TABLE eav.entities (
+    tenant_id bigint NOT NULL REFERENCES eav.tenants,
+    entity_id bigint NOT NULL DEFAULT nextval('eav.entity_id_seq'),
+    external_id text CHECK (eav.is_valid_name(external_id)),
+    entity_type text CHECK (eav.is_valid_name(entity_type)),
+    version bigint NOT NULL DEFAULT 1,
+    is_deleted boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, entity_id),
+    UNIQUE (tenant_id, external_id)
+);
+ALTER SEQUENCE eav.entity_id_seq OWNED BY eav.entities.entity_id;
+COMMENT ON TABLE eav.entities IS 'One row per entity (device, account, ...). Registered by eav.register_entity() or by the first value that arrives for it.';
+COMMENT ON COLUMN eav.entities.external_id IS 'The name the outside world uses, unique per tenant; null for entities known by number only.';
+
+CREATE SEQUENCE eav.attribute_id_seq AS integer;
+CREATE TABLE eav.attributes (
+    attribute_id integer NOT NULL DEFAULT nextval('eav.attribute_id_seq'),
+    tenant_id bigint NOT NULL REFERENCES eav.tenants,
+    name text NOT NULL CHECK (eav.is_valid_name(name)),
+    data_type text
+        CHECK (data_type IN ('text', 'int', 'float', 'numeric', 'bool', 'timestamp', 'json')),
+    projection text NOT NULL CHECK (projection IN ('hot', 'live', 'none')),
+    is_inferred boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, attribute_id),
+    UNIQUE (tenant_id, name),
+    CHECK (data_type IS NOT NULL OR is_inferred)
+);
+ALTER SEQUENCE eav.attribute_id_seq OWNED BY eav.attributes.attribute_id;
+COMMENT ON TABLE eav.attributes IS 'One row per attribute of a tenant; attribute_id comes from one sequence and is unique everywhere.';
+COMMENT ON COLUMN eav.attributes.data_type IS 'text, int, float, numeric, bool, timestamp or json; null when only clearings have arrived so far: the first value decides.';
+COMMENT ON COLUMN eav.attributes.projection IS 'hot: in entity_jsonb.hot_attrs, indexed, for filters. live: in live_attrs, never indexed, for readings that change with every event. none: history only.';
+COMMENT ON COLUMN eav.attributes.is_inferred IS 'True when the type was inferred from the first value; an inferred int widens to float when a float arrives.';
+
+-- Flushes cache the registry in the memory of their backend; every change of it tells them.
+CREATE FUNCTION eav._registry_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'eav_registry_changed';
+COMMENT ON FUNCTION eav._registry_changed() IS 'Internal: makes every backend forget what it cached of the registry.';
+CREATE TRIGGER registry_changed AFTER UPDATE OR DELETE OR TRUNCATE ON eav.tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
+CREATE TRIGGER registry_changed AFTER UPDATE OR DELETE OR TRUNCATE ON eav.attributes
+    FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();

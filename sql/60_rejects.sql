@@ -1,0 +1,98 @@
+-- Rejected values, corrected and fed back.
+
+CREATE FUNCTION eav.replay_rejects(reject_ids bigint[] DEFAULT NULL, correction jsonb DEFAULT '{}',
+                                   max_rejects bigint DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    allowed CONSTANT text[] := ARRAY(
+        SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = 'eav.entity_values_ingest'::regclass AND a.attnum > 0
+          AND NOT a.attisdropped AND a.attname NOT IN ('xact', 'slot')
+        ORDER BY a.attnum);
+    lost CONSTANT text := 'truncated';
+    unknown text;
+    reject record;
+    staged eav.entity_values_ingest;
+    replayed bigint := 0;
+    failed bigint := 0;
+    first_failure text;
+BEGIN
+    IF correction IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'correction must not be null',
+            DETAIL = 'It is merged into each rejected row.',
+            HINT = 'Use {} to replay rows as they are.';
+    ELSIF jsonb_typeof(correction) <> 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'correction is not valid',
+            DETAIL = format('It is a JSON %s, not an object.', jsonb_typeof(correction)),
+            HINT = 'Use an object such as {"attribute_id": 7}.';
+    ELSIF max_rejects < 1 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'max_rejects is not valid',
+            DETAIL = format('%s rows are less than one.', max_rejects),
+            HINT = 'Use null to replay all of them.';
+    END IF;
+    SELECT min(key) INTO unknown FROM jsonb_object_keys(correction) AS key
+    WHERE key <> ALL (allowed);
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'correction is not valid',
+            DETAIL = format('"%s" is no column of a staged row.', unknown),
+            HINT = 'Allowed are ' || array_to_string(allowed, ', ') || '.';
+    END IF;
+
+    -- A row that another replay holds is left to it.
+    FOR reject IN
+        SELECT r.reject_id, r.payload FROM eav.ingest_rejects r
+        WHERE reject_ids IS NULL OR r.reject_id = ANY (reject_ids)
+        ORDER BY r.reject_id
+        LIMIT max_rejects
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        BEGIN
+            SELECT min(key) INTO unknown FROM jsonb_object_keys(reject.payload) AS key
+            WHERE key <> ALL (allowed || lost);
+            IF unknown IS NOT NULL THEN
+                RAISE invalid_parameter_value
+                    USING MESSAGE = format('"%s" is no column of a staged row', unknown);
+            ELSIF reject.payload ? lost AND NOT correction ?| ARRAY['value', 'value_text'] THEN
+                RAISE invalid_parameter_value
+                    USING MESSAGE = 'its text was too long to be kept whole, and the correction'
+                                    ' has no value or value_text';
+            END IF;
+            -- What the row leaves out gets the default of its column, as in an INSERT.
+            staged.observed_at := clock_timestamp();
+            staged.cleared := false;
+            staged := jsonb_populate_record(staged, (reject.payload - lost) || correction);
+        EXCEPTION WHEN data_exception THEN
+            failed := failed + 1;
+            first_failure := coalesce(first_failure,
+                                      format('reject_id %s: %s', reject.reject_id, SQLERRM));
+            CONTINUE;
+        END;
+        INSERT INTO eav.entity_values_ingest
+            (cleared, attribute_id, tenant_id, entity_id, observed_at, value_int, value_float,
+             value_time, value_bool, value_text, value_numeric, value_json, entity, attribute, value)
+        VALUES
+            (staged.cleared, staged.attribute_id, staged.tenant_id, staged.entity_id,
+             staged.observed_at, staged.value_int, staged.value_float, staged.value_time,
+             staged.value_bool, staged.value_text, staged.value_numeric, staged.value_json,
+             staged.entity, staged.attribute, staged.value);
+        DELETE FROM eav.ingest_rejects r WHERE r.reject_id = reject.reject_id;
+        replayed := replayed + 1;
+    END LOOP;
+    IF failed > 0 THEN
+        RAISE WARNING USING ERRCODE = '01000',
+            MESSAGE = format('%s rejected rows could not be replayed', failed),
+            DETAIL = 'The first is ' || first_failure || '.',
+            HINT = 'They are still in eav.ingest_rejects; replay them with a correction.';
+    END IF;
+    RETURN replayed;
+END
+$$;
+COMMENT ON FUNCTION eav.replay_rejects(bigint[], jsonb, bigint) IS
+'Puts rejected rows back into staging, where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, and null removes a value. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';

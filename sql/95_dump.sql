@@ -1,0 +1,20 @@
+-- What pg_dump takes along: the rows that users made. CREATE EXTENSION leaves all these tables
+-- empty, so that a restore meets no row of its own. pg_dump orders them by their foreign keys.
+--
+-- Left out: flush_state and the staging tables, whose transaction ids mean nothing in another
+-- cluster, and history, whose partitions are no members of the extension and are dumped as tables.
+
+SELECT pg_catalog.pg_extension_config_dump('eav.tenants', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.tenant_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.entities', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.entity_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.attributes', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.attribute_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.entity_jsonb', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.partition_policy', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.flush_backlog', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.flush_backlog_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.ingest_gaps', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.ingest_gaps_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.ingest_rejects', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.ingest_rejects_seq', '');

@@ -1,0 +1,320 @@
+// A flush, in one transaction:
+//
+//   turn     take the flush lock: flushes run one after the other (state.cpp)
+//   rotate   empty staging leaves that earlier, committed flushes have drained (staging.cpp)
+//   gap      note it when a crash has emptied staging
+//   backlog  values that waited for a client's transaction get another chance (backlog.cpp)
+//   batch    rows that the new snapshot sees and the last one did not, in pieces of
+//            eav.flush_batch_values, each piece:
+//              resolve   names to ids, text to values, new attributes and entities (resolve.cpp)
+//              order     by entity; equal observed_at of one attribute set apart (batch_order.hpp)
+//              apply     history, projection, around what makes them fail (apply.cpp)
+//              reject    what could not be accepted
+//   state    the new snapshot and the counters, in the same transaction as all the above
+#include "eav/flush/flush.hpp"
+
+#include <algorithm>
+
+#include "eav/core/batch_order.hpp"
+#include "eav/flush/apply.hpp"
+#include "eav/flush/backlog.hpp"
+#include "eav/flush/resolve.hpp"
+#include "eav/flush/state.hpp"
+#include "eav/ingest/staging.hpp"
+#include "eav/pg/catalog.hpp"
+#include "eav/pg/guard.hpp"
+#include "eav/pg/memory.hpp"
+#include "eav/pg/snapshot.hpp"
+#include "eav/pg/spi.hpp"
+#include "eav/settings.hpp"
+
+extern "C" {
+#include <catalog/partition.h>
+#include <partitioning/partdesc.h>
+}
+
+namespace eav::flush {
+
+using ingest::Origin;
+using ingest::StagedRow;
+
+namespace {
+
+// The smallest staged row with its line pointer: bounds how many rows a page can hold.
+constexpr uint64 least_row_bytes = 52;
+
+bool left_more = false;
+bool is_running = false;
+
+// What a flush carries from piece to piece. Plain memory.
+struct Run {
+  MemoryContext piece_context;
+  TimestampTz started_at;
+  TimestampTz ingested_at;  // of the next piece
+  int64 backlog;
+  FlushResult result;
+  bool has_changes;
+};
+
+// Rows of the backlog that stay there as they are, by id.
+using BacklogIds = core::ArenaVector<int64>;
+
+void set_arrival(Rows& rows, Run& run) {
+  core::ArenaVector<core::EntityKey> keys(pg::arena_of(CurrentMemoryContext));
+  keys.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!rows[i].in_history) {
+      rows[i].version.ingested_at = run.ingested_at;
+      keys.push_back({rows[i].tenant_id, rows[i].entity_id, rows[i].version, rows[i].attribute_id,
+                      static_cast<uint32>(i)});
+    }
+  }
+  const TimestampTz highest = core::order_by_entity(keys.span(), run.ingested_at);
+  if (highest > run.ingested_at) {
+    for (const core::EntityKey& key : keys) {
+      rows[key.row].version = key.version;
+    }
+  }
+  run.ingested_at = highest + 1;
+}
+
+// Puts what has to wait into the backlog, unless it is there already in the same form.
+void keep_waiting(const Rows& held_up, core::ArenaVector<projection::RowPointer>& blocked,
+                  TupleDesc description, BacklogIds& staying, Run& run) {
+  Rows unresolved(pg::arena_of(CurrentMemoryContext));
+  for (const StagedRow& row : held_up) {
+    if (row.origin == Origin::backlog) {
+      staying.push_back(ingest::backlog_id_of(row, description));
+    } else {
+      unresolved.push_back(row);
+    }
+  }
+  std::size_t kept = 0;
+  for (const StagedRow* const row : blocked) {
+    if (row->in_history) {
+      staying.push_back(ingest::backlog_id_of(*row, description));
+    } else {
+      blocked[kept++] = row;
+    }
+  }
+  blocked.truncate(kept);
+  backlog::keep_unresolved(unresolved.span(), description);
+  backlog::keep_unprojected({blocked.data(), blocked.size()});
+  run.backlog += static_cast<int64>(unresolved.size() + blocked.size());
+}
+
+// Within an SPI connection, in the piece's memory context.
+void flush_piece(std::span<const HeapTuple> tuples, TupleDesc description, Origin origin,
+                 BacklogIds& staying, Run& run) {
+  const core::Arena arena = pg::arena_of(CurrentMemoryContext);
+  Rows rows(arena);
+  Rows held_up(arena);
+  ingest::Rejects rejects(arena);
+  core::ArenaVector<projection::RowPointer> blocked(arena);
+  rows.reserve(tuples.size());
+  for (HeapTuple tuple : tuples) {
+    StagedRow row;
+    if (const ingest::Rejection rejection =
+            ingest::read_row(tuple, description, origin, run.started_at, row)) {
+      rejects.push_back({tuple, description, row.tenant_id, rejection});
+    } else {
+      rows.push_back(row);
+    }
+  }
+  resolve(rows, {pg::OnLock::skip, &rejects, &held_up, description});
+  set_arrival(rows, run);
+  const Applied applied = apply(rows.span(), description, rejects, blocked);
+  ingest::write_rejects(rejects);
+  keep_waiting(held_up, blocked, description, staying, run);
+
+  run.result.flushed += applied.flushed;
+  run.result.projected += applied.projected;
+  run.result.rejected += static_cast<int64>(rejects.size());
+  run.has_changes = true;
+}
+
+// One piece with memory and an SPI connection of its own, both gone afterwards.
+template <typename Body>
+void in_piece(Run& run, Body&& body) {
+  SPI_connect();
+  MemoryContext const caller = MemoryContextSwitchTo(run.piece_context);
+  body();
+  MemoryContextSwitchTo(caller);
+  SPI_finish();
+  MemoryContextReset(run.piece_context);
+}
+
+void flush_backlog(Run& run) {
+  int64 last = 0;
+  bool is_done = run.backlog == 0;
+  while (!is_done) {
+    in_piece(run, [&] {
+      const bool had_changes = run.has_changes;
+      const backlog::Page page = backlog::read(last, settings.flush_batch_values);
+      is_done = page.tuples.empty();
+      if (is_done) {
+        return;
+      }
+      BacklogIds staying(pg::arena_of(CurrentMemoryContext));
+      flush_piece({page.tuples.data(), page.tuples.size()}, page.description, Origin::backlog,
+                  staying, run);
+      BacklogIds gone(pg::arena_of(CurrentMemoryContext));
+      std::sort(staying.begin(), staying.end());
+      for (HeapTuple tuple : page.tuples) {
+        bool is_null = false;
+        last = DatumGetInt64(
+            heap_getattr(tuple, ingest::column_backlog_id, page.description, &is_null));
+        if (!std::binary_search(staying.begin(), staying.end(), last)) {
+          gone.push_back(last);
+        }
+      }
+      backlog::remove({gone.data(), gone.size()});
+      run.backlog -= static_cast<int64>(gone.size());
+      run.has_changes = had_changes || !gone.empty();
+    });
+  }
+}
+
+// The first transaction that must wait so that the batch holds at most max_values.
+uint64 limit_of(const ingest::Leaves& leaves, const ingest::BatchRule& rule, int64 max_values) {
+  if (max_values == 0 ||
+      leaves.blocks() * (BLCKSZ / least_row_bytes) <= static_cast<uint64>(max_values)) {
+    return UINT64_MAX;
+  }
+  core::ArenaVector<core::TransactionCount> counts(pg::arena_of(CurrentMemoryContext));
+  ingest::scan_batch(
+      leaves, rule,
+      [&counts](HeapTuple /*tuple*/, uint64 xact) {
+        if (counts.empty() || counts.back().xid != xact) {
+          counts.push_back({xact, 0});
+        }
+        ++counts.back().rows;
+      },
+      [] {});
+  return core::batch_limit(counts.span(), static_cast<uint64>(max_values));
+}
+
+void flush_staged(const ingest::Leaves& leaves, const ingest::BatchRule& rule, Run& run) {
+  TupleDesc const description = RelationGetDescr(leaves.relations[0]);
+  // The list outlives the pieces; the tuples in it do not.
+  core::ArenaVector<HeapTuple> tuples(pg::arena_of(CurrentMemoryContext));
+  const auto flush_tuples = [&] {
+    in_piece(run, [&] {
+      ensure_partitions();
+      BacklogIds staying(pg::arena_of(CurrentMemoryContext));
+      flush_piece({tuples.data(), tuples.size()}, description, Origin::staging, staying, run);
+    });
+    tuples.clear();
+  };
+  ingest::scan_batch(
+      leaves, rule,
+      [&](HeapTuple tuple, uint64 /*xact*/) {
+        MemoryContext const caller = MemoryContextSwitchTo(run.piece_context);
+        HeapTuple const copy = heap_copytuple(tuple);
+        MemoryContextSwitchTo(caller);
+        tuples.push_back(copy);
+      },
+      [&] {
+        if (tuples.size() >= static_cast<std::size_t>(settings.flush_batch_values)) {
+          flush_tuples();
+        }
+      });
+  if (!tuples.empty()) {
+    flush_tuples();
+  }
+}
+
+FlushResult run_flush(int64 max_values) {
+  lock_flush();
+  PushActiveSnapshot(GetLatestSnapshot());
+  const ingest::Leaves leaves = ingest::open_leaves();
+
+  SPI_connect();
+  const bool has_gap = record_gap();
+  const State state = read_state();
+  if (state.is_committed && !has_gap) {
+    ingest::rotate(leaves, state.snapshot);
+  }
+
+  Run run{};
+  run.piece_context =
+      AllocSetContextCreate(CurrentMemoryContext, "eav flush piece", ALLOCSET_DEFAULT_SIZES);
+  run.started_at = GetCurrentTimestamp();
+  run.ingested_at = std::max(run.started_at, state.ingested_at + 1);
+  run.backlog = state.backlog;
+  flush_backlog(run);
+
+  ingest::BatchRule rule{state.snapshot, pg::view_of(GetActiveSnapshot()), GetActiveSnapshot(),
+                         UINT64_MAX};
+  rule.limit = limit_of(leaves, rule, max_values);
+  flush_staged(leaves, rule, run);
+
+  if (run.has_changes) {
+    write_state({rule.current.before(rule.limit), run.ingested_at - 1, run.result.flushed,
+                 run.result.projected, run.result.rejected, run.backlog});
+  }
+  run.result.has_more = rule.limit != UINT64_MAX;
+  SPI_finish();
+  ingest::close_leaves(leaves);
+  PopActiveSnapshot();
+  return run.result;
+}
+
+}  // namespace
+
+FlushResult flush(int64 max_values) {
+  if (is_running) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("a flush cannot run inside another flush"),
+             errhint("A trigger on the tables of eav_ext must not call eav.stage_flush().")));
+  }
+  FlushResult result;
+  is_running = true;
+  PG_TRY();
+  {
+    result = pg::guarded([&] { return run_flush(max_values); });
+  }
+  PG_FINALLY();
+  { is_running = false; }
+  PG_END_TRY();
+  left_more = result.has_more;
+  return result;
+}
+
+bool last_flush_left_more() { return left_more; }
+
+void ensure_partitions() {
+  static pg::Statement create("SELECT eav._ensure_partitions()", {});
+  Relation const history = table_open(pg::relation_oid("entity_values_ts"), AccessShareLock);
+  const bool has_partitions = RelationGetPartitionDesc(history, true)->nparts > 0;
+  table_close(history, NoLock);
+  if (!has_partitions) {
+    create.run({});
+  }
+}
+
+}  // namespace eav::flush
+
+EAV_FUNCTION(eav_stage_flush) {
+  const TimestampTz start = GetCurrentTimestamp();
+  if (!PG_ARGISNULL(0) && PG_GETARG_INT64(0) < 1) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("max_values must be at least 1, not " INT64_FORMAT, PG_GETARG_INT64(0)),
+                    errhint("Pass null to take everything.")));
+  }
+  const eav::flush::FlushResult result =
+      eav::flush::flush(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0));
+
+  TupleDesc description = nullptr;
+  if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("eav.stage_flush() must be called where a row is accepted")));
+  }
+  auto* const elapsed = static_cast<Interval*>(palloc0(sizeof(Interval)));
+  elapsed->time = GetCurrentTimestamp() - start;
+  Datum values[] = {Int64GetDatum(result.flushed), Int64GetDatum(result.projected),
+                    Int64GetDatum(result.rejected), IntervalPGetDatum(elapsed)};
+  bool nulls[] = {false, false, false, false};
+  PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}

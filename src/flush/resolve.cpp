@@ -1,0 +1,282 @@
+#include "eav/flush/resolve.hpp"
+
+#include <optional>
+
+#include "eav/core/key_index.hpp"
+#include "eav/flush/registry.hpp"
+#include "eav/pg/memory.hpp"
+#include "eav/pg/spi.hpp"
+#include "eav/settings.hpp"
+
+namespace eav::flush {
+
+using core::DataType;
+using ingest::Rejection;
+using ingest::StagedRow;
+
+namespace {
+
+core::Arena batch_arena() { return pg::arena_of(CurrentMemoryContext); }
+
+// Each step keeps the rows it accepts in place and hands the others over.
+template <typename Check>
+void keep_rows(Rows& rows, const Unresolved& unresolved, Check&& check) {
+  std::size_t kept = 0;
+  for (const StagedRow& row : rows) {
+    StagedRow candidate = row;
+    bool held_up = false;
+    const Rejection rejection = check(candidate, held_up);
+    if (rejection) {
+      unresolved.rejects->push_back({row.tuple, unresolved.description, row.tenant_id, rejection});
+    } else if (held_up) {
+      unresolved.held_up->push_back(row);
+    } else {
+      rows[kept++] = candidate;
+    }
+  }
+  rows.truncate(kept);
+}
+
+void check_tenants(Rows& rows, const Unresolved& unresolved) {
+  core::ArenaVector<int64> unknown(batch_arena());
+  for (const StagedRow& row : rows) {
+    if (!registry::has_tenant(row.tenant_id) &&
+        (unknown.empty() || unknown.back() != row.tenant_id)) {
+      unknown.push_back(row.tenant_id);
+    }
+  }
+  if (unknown.empty()) {
+    return;
+  }
+  registry::load_tenants(unknown.span());
+  keep_rows(rows, unresolved, [](StagedRow& row, bool& /*held_up*/) -> Rejection {
+    if (registry::has_tenant(row.tenant_id)) {
+      return {};
+    }
+    return {ERRCODE_FOREIGN_KEY_VIOLATION, psprintf("unknown tenant " INT64_FORMAT, row.tenant_id)};
+  });
+}
+
+// None for a clearing.
+std::optional<DataType> type_for_new(const StagedRow& row) {
+  if (row.value.cleared) {
+    return std::nullopt;
+  }
+  return row.unparsed != nullptr ? core::infer_type(ingest::view_of(row.unparsed)) : row.value.type;
+}
+
+// Attributes named but unknown to this backend: read, then registered.
+void register_names(const Rows& rows, pg::OnLock on_lock) {
+  core::KeyIndex seen(batch_arena());
+  core::ArenaVector<AttributeName> names(batch_arena());
+  core::ArenaVector<const StagedRow*> first_rows(batch_arena());
+  for (const StagedRow& row : rows) {
+    if (row.attribute == nullptr) {
+      continue;
+    }
+    const AttributeName name{row.tenant_id, ingest::view_of(row.attribute)};
+    if (registry::find(name) != nullptr) {
+      continue;
+    }
+    const uint32 number = seen.number_of({name.tenant_id, name.name});
+    if (number == names.size()) {
+      names.push_back(name);
+      first_rows.push_back(&row);
+    } else if (first_rows[number]->value.cleared) {
+      first_rows[number] = &row;
+    }
+  }
+  if (names.empty()) {
+    return;
+  }
+  registry::load(std::span<const AttributeName>(names.data(), names.size()));
+  if (!settings.auto_register) {
+    return;
+  }
+  core::ArenaVector<registry::NewAttribute> fresh(batch_arena());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (registry::find(names[i]) == nullptr) {
+      fresh.push_back({names[i], type_for_new(*first_rows[i])});
+    }
+  }
+  if (!fresh.empty()) {
+    registry::register_attributes(fresh.span(), on_lock);
+  }
+}
+
+void load_ids(const Rows& rows) {
+  core::ArenaVector<AttributeId> unknown(batch_arena());
+  for (const StagedRow& row : rows) {
+    const AttributeId id{row.tenant_id, row.attribute_id};
+    if (row.attribute == nullptr && registry::find(id) == nullptr &&
+        (unknown.empty() || unknown.back().attribute_id != id.attribute_id ||
+         unknown.back().tenant_id != id.tenant_id)) {
+      unknown.push_back(id);
+    }
+  }
+  if (!unknown.empty()) {
+    registry::load(std::span<const AttributeId>(unknown.data(), unknown.size()));
+  }
+}
+
+const Attribute* attribute_of(const StagedRow& row) {
+  return row.attribute != nullptr
+             ? registry::find(AttributeName{row.tenant_id, ingest::view_of(row.attribute)})
+             : registry::find(AttributeId{row.tenant_id, row.attribute_id});
+}
+
+Rejection unknown_attribute(const StagedRow& row, bool& held_up) {
+  if (row.attribute == nullptr) {
+    return {ERRCODE_UNDEFINED_OBJECT, psprintf("unknown attribute_id %d of tenant " INT64_FORMAT,
+                                               row.attribute_id, row.tenant_id)};
+  }
+  if (settings.auto_register) {
+    held_up = true;
+    return {};
+  }
+  const std::string_view name = ingest::view_of(row.attribute);
+  return {ERRCODE_UNDEFINED_OBJECT,
+          psprintf("unknown attribute \"%.*s\" of tenant " INT64_FORMAT,
+                   static_cast<int>(name.size()), name.data(), row.tenant_id)};
+}
+
+// The type that the value gives to an attribute whose type is inferred: the first one, or float
+// when a float arrives for an int. None when the attribute stays as it is.
+std::optional<DataType> new_type(const StagedRow& row, const Attribute& attribute) {
+  const bool is_open = !attribute.type || attribute.type == DataType::integer;
+  if (!attribute.is_inferred || !is_open || row.value.cleared) {
+    return std::nullopt;
+  }
+  const std::optional<DataType> type = type_for_new(row);
+  return !attribute.type || type == DataType::floating ? type : std::nullopt;
+}
+
+void resolve_attributes(Rows& rows, const Unresolved& unresolved) {
+  register_names(rows, unresolved.on_lock);
+  load_ids(rows);
+  keep_rows(rows, unresolved, [&unresolved](StagedRow& row, bool& held_up) -> Rejection {
+    const Attribute* const attribute = attribute_of(row);
+    if (attribute == nullptr) {
+      return unknown_attribute(row, held_up);
+    }
+    row.attribute_id = attribute->attribute_id;
+    if (const auto type = new_type(row, *attribute)) {
+      held_up = !registry::retype({row.tenant_id, row.attribute_id}, *type, unresolved.on_lock);
+    }
+    return {};
+  });
+}
+
+// After all widening, so that a batch has one type for an attribute.
+void parse_values(Rows& rows, const Unresolved& unresolved) {
+  keep_rows(rows, unresolved, [](StagedRow& row, bool& /*held_up*/) -> Rejection {
+    const Attribute& attribute = *registry::find(AttributeId{row.tenant_id, row.attribute_id});
+    row.projection = attribute.projection;
+    if (row.value.cleared) {
+      return {};
+    }
+    const DataType type = attribute.type.value();
+    return row.unparsed != nullptr
+               ? ingest::parse_value(ingest::view_of(row.unparsed), type, row.value)
+               : ingest::convert_value(type, row.value);
+  });
+}
+
+struct ExternalIds {
+  core::KeyIndex keys;
+  core::ArenaVector<int64> entity_ids;  // by number of the key
+  core::ArenaVector<bool> found;
+};
+
+std::pair<Datum, Datum> arrays_of(const core::KeyIndex& keys, std::span<const uint32> numbers) {
+  auto* const tenants = static_cast<Datum*>(palloc(sizeof(Datum) * numbers.size()));
+  auto* const names = static_cast<Datum*>(palloc(sizeof(Datum) * numbers.size()));
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const core::NameKey& key = keys[numbers[i]];
+    tenants[i] = Int64GetDatum(key.tenant_id);
+    names[i] = PointerGetDatum(
+        cstring_to_text_with_len(key.name.data(), static_cast<int>(key.name.size())));
+  }
+  return {pg::make_array(tenants, nullptr, numbers.size(), INT8OID),
+          pg::make_array(names, nullptr, numbers.size(), TEXTOID)};
+}
+
+void look_up(ExternalIds& ids, std::span<const uint32> numbers) {
+  static pg::Statement select(
+      "SELECT k.ordinality, e.entity_id "
+      "FROM unnest($1, $2) WITH ORDINALITY AS k (tenant_id, external_id, ordinality) "
+      "JOIN eav.entities e ON e.tenant_id = k.tenant_id AND e.external_id = k.external_id",
+      {INT8ARRAYOID, TEXTARRAYOID});
+  const auto [tenants, names] = arrays_of(ids.keys, numbers);
+  select.run({tenants, names});
+  for (uint64 row = 0; row < SPI_processed; ++row) {
+    const uint32 number = numbers[DatumGetInt64(pg::cell(row, 1).value) - 1];
+    ids.entity_ids[number] = DatumGetInt64(pg::cell(row, 2).value);
+    ids.found[number] = true;
+  }
+}
+
+core::ArenaVector<uint32> not_found(const ExternalIds& ids) {
+  core::ArenaVector<uint32> numbers(batch_arena());
+  for (uint32 number = 0; number < ids.keys.size(); ++number) {
+    if (!ids.found[number]) {
+      numbers.push_back(number);
+    }
+  }
+  return numbers;
+}
+
+void register_external_ids(const core::KeyIndex& keys, std::span<const uint32> numbers,
+                           pg::OnLock on_lock) {
+  static pg::Statement insert(
+      "INSERT INTO eav.entities (tenant_id, external_id) SELECT * FROM unnest($1, $2) "
+      "ON CONFLICT DO NOTHING",
+      {INT8ARRAYOID, TEXTARRAYOID});
+  pg::write_rows(numbers, on_lock, [&keys](std::span<const uint32> some) {
+    const auto [tenants, names] = arrays_of(keys, some);
+    insert.run({tenants, names});
+  });
+}
+
+void resolve_entities(Rows& rows, const Unresolved& unresolved) {
+  ExternalIds ids{core::KeyIndex(batch_arena()), core::ArenaVector<int64>(batch_arena()),
+                  core::ArenaVector<bool>(batch_arena())};
+  for (const StagedRow& row : rows) {
+    if (row.entity != nullptr &&
+        ids.keys.number_of({row.tenant_id, ingest::view_of(row.entity)}) == ids.found.size()) {
+      ids.found.push_back(false);
+      ids.entity_ids.push_back(0);
+    }
+  }
+  if (ids.keys.size() == 0) {
+    return;
+  }
+  core::ArenaVector<uint32> missing = not_found(ids);
+  look_up(ids, std::span<const uint32>(missing.data(), missing.size()));
+  missing = not_found(ids);
+  if (!missing.empty()) {
+    const std::span<const uint32> numbers(missing.data(), missing.size());
+    register_external_ids(ids.keys, numbers, unresolved.on_lock);
+    look_up(ids, numbers);
+  }
+  keep_rows(rows, unresolved, [&ids](StagedRow& row, bool& held_up) -> Rejection {
+    if (row.entity != nullptr) {
+      const uint32 number = ids.keys.number_of({row.tenant_id, ingest::view_of(row.entity)});
+      row.entity_id = ids.entity_ids[number];
+      held_up = !ids.found[number];
+    }
+    return {};
+  });
+}
+
+}  // namespace
+
+void resolve(Rows& rows, const Unresolved& unresolved) {
+  registry::refresh();
+  check_tenants(rows, unresolved);
+  resolve_attributes(rows, unresolved);
+  parse_values(rows, unresolved);
+  resolve_entities(rows, unresolved);
+}
+
+}  // namespace eav::flush

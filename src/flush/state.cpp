@@ -1,0 +1,101 @@
+#include "eav/flush/state.hpp"
+
+#include "eav/pg/catalog.hpp"
+#include "eav/pg/snapshot.hpp"
+#include "eav/pg/spi.hpp"
+
+extern "C" {
+#include <catalog/pg_class.h>
+}
+
+namespace eav::flush {
+
+namespace {
+
+// Where this backend last saw the row. It changes ten times a second; with an old snapshot held
+// elsewhere its dead versions stay, and a scan would have to pass them all.
+ItemPointerData last_place = {};
+
+void remember_place(Datum tid) {
+  ItemPointerCopy(reinterpret_cast<ItemPointer>(DatumGetPointer(tid)), &last_place);
+}
+
+void select_state() {
+  static pg::Statement by_place(
+      "SELECT ctid, xmin, snapshot, ingested_at, backlog FROM eav.flush_state WHERE ctid = $1",
+      {TIDOID});
+  static pg::Statement by_scan(
+      "SELECT ctid, xmin, snapshot, ingested_at, backlog FROM eav.flush_state", {});
+  if (ItemPointerIsValid(&last_place)) {
+    by_place.run({PointerGetDatum(&last_place)});
+    if (SPI_processed == 1) {
+      return;
+    }
+  }
+  by_scan.run({});
+  if (SPI_processed != 1) {
+    ereport(ERROR,
+            (errcode(ERRCODE_DATA_CORRUPTED),
+             errmsg("table eav.flush_state must have one row, found " UINT64_FORMAT, SPI_processed),
+             errhint("Restore the row, or create the extension anew.")));
+  }
+}
+
+}  // namespace
+
+void lock_flush() {
+  // Not the table: autovacuum works on it and would be in the way, and we in its.
+  LockDatabaseObject(RelationRelationId, pg::relation_oid("flush_state"), 1, ExclusiveLock);
+}
+
+State read_state() {
+  select_state();
+  remember_place(pg::cell(0, 1).value);
+  State state;
+  state.is_committed =
+      !TransactionIdIsCurrentTransactionId(DatumGetTransactionId(pg::cell(0, 2).value));
+  state.snapshot = pg::view_of_datum(pg::cell(0, 3).value);
+  state.ingested_at = DatumGetTimestampTz(pg::cell(0, 4).value);
+  state.backlog = DatumGetInt64(pg::cell(0, 5).value);
+  return state;
+}
+
+void write_state(const Progress& progress) {
+  static pg::Statement update(
+      "UPDATE eav.flush_state SET snapshot = $2, snapshot_at = clock_timestamp(), "
+      "ingested_at = $3, flushes = flushes + 1, flushed = flushed + $4, "
+      "projected = projected + $5, rejected = rejected + $6, backlog = $7 "
+      "WHERE ctid = $1 RETURNING ctid",
+      {TIDOID, PG_SNAPSHOTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID});
+  update.run({PointerGetDatum(&last_place), pg::datum_of(progress.snapshot),
+              TimestampTzGetDatum(progress.ingested_at), Int64GetDatum(progress.flushed),
+              Int64GetDatum(progress.projected), Int64GetDatum(progress.rejected),
+              Int64GetDatum(progress.backlog)});
+  if (SPI_processed != 1) {
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("the row of eav.flush_state has been changed by another transaction")));
+  }
+  remember_place(pg::cell(0, 1).value);
+}
+
+bool record_gap() {
+  static pg::Statement is_intact("SELECT FROM eav.staging_epoch", {});
+  static pg::Statement record(
+      "WITH state AS (UPDATE eav.flush_state SET epoch = epoch + 1 RETURNING epoch, snapshot_at), "
+      "gap AS (INSERT INTO eav.ingest_gaps (epoch, gap_start, gap_end, reason) "
+      "SELECT epoch, snapshot_at, clock_timestamp(), "
+      "'staging was emptied by crash recovery or promotion' FROM state) "
+      "INSERT INTO eav.staging_epoch SELECT epoch FROM state",
+      {});
+  is_intact.run({});
+  if (SPI_processed > 0) {
+    return false;
+  }
+  record.run({});
+  ereport(LOG, (errmsg("eav_ext: staging was emptied by crash recovery or promotion"),
+                errdetail("Values that were accepted and not yet flushed are lost; the window is "
+                          "in eav.ingest_gaps.")));
+  return true;
+}
+
+}  // namespace eav::flush

@@ -1,0 +1,258 @@
+#include "eav/ingest/staged_row.hpp"
+
+#include <array>
+
+#include "eav/pg/jsonb.hpp"
+#include "eav/settings.hpp"
+
+extern "C" {
+#include <access/detoast.h>
+#include <mb/pg_wchar.h>
+}
+
+namespace eav::ingest {
+
+using core::DataType;
+
+namespace {
+
+// Text longer than this is cut in the payload of a reject; jsonb cannot hold much more.
+constexpr std::size_t max_payload_text = 64 * 1024 * 1024;
+
+struct Fields {
+  std::array<Datum, column_count> values;
+  std::array<bool, column_count> nulls;
+
+  Fields(HeapTuple tuple, TupleDesc description) {
+    heap_deform_tuple(tuple, description, values.data(), nulls.data());
+  }
+  bool has(Column column) const { return !nulls[column - 1]; }
+  Datum operator[](Column column) const { return values[column - 1]; }
+};
+
+constexpr std::array<Column, 7> value_columns = {
+    column_value_int,  column_value_float,   column_value_time, column_value_bool,
+    column_value_text, column_value_numeric, column_value_json};
+
+// The typed value of a column; everything except text also unpacked.
+Value typed_value(Datum datum, Column column) {
+  Value value;
+  value.cleared = false;
+  switch (column) {
+    case column_value_int:
+      value.type = DataType::integer;
+      value.integer = DatumGetInt64(datum);
+      break;
+    case column_value_float:
+      value.type = DataType::floating;
+      value.floating = DatumGetFloat8(datum);
+      break;
+    case column_value_time:
+      value.type = DataType::timestamp;
+      value.timestamp = DatumGetTimestampTz(datum);
+      break;
+    case column_value_bool:
+      value.type = DataType::boolean;
+      value.boolean = DatumGetBool(datum);
+      break;
+    case column_value_numeric:
+      value.type = DataType::numeric;
+      value.datum = PointerGetDatum(PG_DETOAST_DATUM(datum));
+      break;
+    case column_value_json:
+      value.type = DataType::json;
+      value.datum = PointerGetDatum(PG_DETOAST_DATUM(datum));
+      break;
+    default:
+      value.type = DataType::text;
+      value.datum = PointerGetDatum(PG_DETOAST_DATUM_PACKED(datum));
+  }
+  return value;
+}
+
+const text* text_of(Datum datum) { return DatumGetTextPP(datum); }
+
+bool is_varlena(Column column) { return column >= column_value_text; }
+
+Rejection read_value(const Fields& fields, StagedRow& row) {
+  Column set = column_cleared;
+  int count = DatumGetBool(fields[column_cleared]) ? 1 : 0;
+  for (const Column column : value_columns) {
+    if (fields.has(column)) {
+      set = column;
+      ++count;
+    }
+  }
+  if (fields.has(column_value)) {
+    set = column_value;
+    ++count;
+  }
+  if (count == 0) {
+    return {ERRCODE_NOT_NULL_VIOLATION,
+            "no value column is set; to clear the attribute set cleared to true"};
+  }
+  if (count > 1) {
+    return {ERRCODE_CHECK_VIOLATION, "more than one value column is set"};
+  }
+  if (set == column_cleared) {
+    row.value.type = DataType::text;
+    row.value.cleared = true;
+    return {};
+  }
+  if (is_varlena(set)) {
+    const Size bytes = toast_raw_datum_size(fields[set]) - VARHDRSZ;
+    if (bytes > static_cast<Size>(settings.max_value_bytes)) {
+      return {ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+              psprintf("value has %zu bytes, the limit is %d", bytes, settings.max_value_bytes)};
+    }
+  }
+  if (set == column_value) {
+    row.unparsed = text_of(fields[set]);
+  } else {
+    row.value = typed_value(fields[set], set);
+  }
+  return {};
+}
+
+Rejection check_name(const text* name, const char* of_what) {
+  switch (core::check_name(view_of(name))) {
+    case core::NameStatus::ok:
+      return {};
+    case core::NameStatus::empty:
+      return {ERRCODE_INVALID_NAME, psprintf("%s is empty", of_what)};
+    case core::NameStatus::too_long:
+      return {ERRCODE_INVALID_NAME, psprintf("%s has %zu bytes, the limit is %zu", of_what,
+                                             view_of(name).size(), core::max_name_bytes)};
+    case core::NameStatus::control_character:
+      return {ERRCODE_INVALID_NAME, psprintf("%s has a control character", of_what)};
+  }
+  pg_unreachable();
+}
+
+// One of an id and a name, never both.
+Rejection check_reference(const Fields& fields, Column id, Column name, const char* id_text,
+                          const char* name_text) {
+  if (fields.has(id) == fields.has(name)) {
+    return {fields.has(id) ? ERRCODE_CHECK_VIOLATION : ERRCODE_NOT_NULL_VIOLATION,
+            psprintf(fields.has(id) ? "both %s and %s are set" : "neither %s nor %s is set",
+                     id_text, name_text)};
+  }
+  return fields.has(name) ? check_name(text_of(fields[name]), name_text) : Rejection{};
+}
+
+Rejection read_times(const Fields& fields, TimestampTz now, StagedRow& row) {
+  row.version.observed_at =
+      fields.has(column_observed_at) ? DatumGetTimestampTz(fields[column_observed_at]) : now;
+  if (TIMESTAMP_NOT_FINITE(row.version.observed_at)) {
+    return {ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, "observed_at is infinite"};
+  }
+  const TimestampTz latest =
+      TimestampTzPlusMilliseconds(now, static_cast<int64>(settings.max_future_skew) * 1000);
+  if (row.version.observed_at > latest) {
+    return {
+        ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
+        psprintf("observed_at is more than %d s ahead of the server", settings.max_future_skew)};
+  }
+  return {};
+}
+
+JsonbValue payload_member(Datum datum, Column column, bool& cut) {
+  Value value;
+  value.cleared = false;
+  switch (column) {
+    case column_cleared:
+      return pg::jsonb_of(typed_value(datum, column_value_bool));
+    case column_attribute_id:
+      value.type = DataType::integer;
+      value.integer = DatumGetInt32(datum);
+      return pg::jsonb_of(value);
+    case column_tenant_id:
+    case column_entity_id:
+      return pg::jsonb_of(typed_value(datum, column_value_int));
+    case column_observed_at:
+      return pg::jsonb_of(typed_value(datum, column_value_time));
+    default:
+      value = typed_value(datum, column);
+  }
+  JsonbValue member = pg::jsonb_of(value);
+  if (value.type == DataType::text &&
+      view_of(DatumGetTextPP(value.datum)).size() > max_payload_text) {
+    cut = true;
+    member.val.string.len =
+        pg_mbcliplen(member.val.string.val, member.val.string.len, max_payload_text);
+  }
+  return member;
+}
+
+void push(JsonbParseState** state, const char* name, JsonbValue member) {
+  JsonbValue key;
+  key.type = jbvString;
+  key.val.string.val = const_cast<char*>(name);
+  key.val.string.len = static_cast<int>(strlen(name));
+  pushJsonbValue(state, WJB_KEY, &key);
+  pushJsonbValue(state, WJB_VALUE, &member);
+}
+
+}  // namespace
+
+Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, TimestampTz now,
+                   StagedRow& row) {
+  const Fields fields(tuple, description);
+  row = StagedRow{};
+  row.tuple = tuple;
+  row.origin = origin;
+  row.tenant_id = fields.has(column_tenant_id) ? DatumGetInt64(fields[column_tenant_id]) : 0;
+  row.entity_id = fields.has(column_entity_id) ? DatumGetInt64(fields[column_entity_id]) : 0;
+  row.attribute_id =
+      fields.has(column_attribute_id) ? DatumGetInt32(fields[column_attribute_id]) : 0;
+  if (origin == Origin::backlog && fields.has(column_ingested_at)) {
+    row.in_history = true;
+    row.version.ingested_at = DatumGetTimestampTz(fields[column_ingested_at]);
+  }
+  if (!fields.has(column_tenant_id)) {
+    return {ERRCODE_NOT_NULL_VIOLATION, "tenant_id is not set"};
+  }
+  if (const Rejection bad =
+          check_reference(fields, column_entity_id, column_entity, "entity_id", "entity")) {
+    return bad;
+  }
+  if (const Rejection bad = check_reference(fields, column_attribute_id, column_attribute,
+                                            "attribute_id", "attribute")) {
+    return bad;
+  }
+  row.entity = fields.has(column_entity) ? text_of(fields[column_entity]) : nullptr;
+  row.attribute = fields.has(column_attribute) ? text_of(fields[column_attribute]) : nullptr;
+  if (const Rejection bad = read_times(fields, now, row)) {
+    return bad;
+  }
+  return read_value(fields, row);
+}
+
+int64 backlog_id_of(const StagedRow& row, TupleDesc description) {
+  bool is_null = false;
+  return DatumGetInt64(heap_getattr(row.tuple, column_backlog_id, description, &is_null));
+}
+
+Jsonb* payload_of(HeapTuple tuple, TupleDesc description) {
+  const Fields fields(tuple, description);
+  JsonbParseState* state = nullptr;
+  bool cut = false;
+  pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
+  for (int i = column_cleared; i <= column_count; ++i) {
+    const auto column = static_cast<Column>(i);
+    const bool unset_flag = column == column_cleared && !DatumGetBool(fields[column]);
+    if (fields.has(column) && !unset_flag) {
+      push(&state, NameStr(TupleDescAttr(description, i - 1)->attname),
+           payload_member(fields[column], column, cut));
+    }
+  }
+  if (cut) {
+    JsonbValue yes;
+    yes.type = jbvBool;
+    yes.val.boolean = true;
+    push(&state, "truncated", yes);
+  }
+  return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
+}
+
+}  // namespace eav::ingest

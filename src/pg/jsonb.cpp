@@ -1,0 +1,186 @@
+#include "eav/pg/jsonb.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+extern "C" {
+#include <utils/datetime.h>
+#include <utils/json.h>
+}
+
+namespace eav::pg {
+
+using core::DataType;
+
+namespace {
+
+JsonbValue string_value(const char* text, std::size_t length) {
+  JsonbValue result;
+  result.type = jbvString;
+  result.val.string.val = const_cast<char*>(text);
+  result.val.string.len = static_cast<int>(length);
+  return result;
+}
+
+JsonbValue string_value(const char* text) { return string_value(text, strlen(text)); }
+
+JsonbValue numeric_value(Numeric number) {
+  JsonbValue result;
+  result.type = jbvNumeric;
+  result.val.numeric = number;
+  return result;
+}
+
+JsonbValue numeric_text_value(Datum cstring) {
+  return numeric_value(DatumGetNumeric(
+      DirectFunctionCall3(numeric_in, cstring, ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+}
+
+JsonbValue float_value(double number) {
+  if (std::isnan(number)) {
+    return string_value("NaN");
+  }
+  if (std::isinf(number)) {
+    return string_value(number > 0 ? "Infinity" : "-Infinity");
+  }
+  // Integers that a double holds exactly need no detour through text.
+  constexpr double exact = 9007199254740992.0;
+  if (number == std::trunc(number) && std::fabs(number) < exact) {
+    return numeric_value(int64_to_numeric(static_cast<int64>(number)));
+  }
+  return numeric_text_value(DirectFunctionCall1(float8out, Float8GetDatum(number)));
+}
+
+JsonbValue json_value(Jsonb* json) {
+  JsonbValue result;
+  if (JB_ROOT_IS_SCALAR(json)) {
+    JsonbExtractScalar(&json->root, &result);
+    return result;
+  }
+  result.type = jbvBinary;
+  result.val.binary.data = &json->root;
+  result.val.binary.len = static_cast<int>(VARSIZE(json) - VARHDRSZ);
+  return result;
+}
+
+bool equal(const JsonbValue& left, const JsonbValue& right) {
+  if (left.type != right.type) {
+    return false;
+  }
+  switch (left.type) {
+    case jbvNull:
+      return true;
+    case jbvBool:
+      return left.val.boolean == right.val.boolean;
+    case jbvString:
+      return left.val.string.len == right.val.string.len &&
+             memcmp(left.val.string.val, right.val.string.val, left.val.string.len) == 0;
+    case jbvNumeric:
+      return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(left.val.numeric),
+                                              NumericGetDatum(right.val.numeric)));
+    case jbvBinary:
+      return compareJsonbContainers(left.val.binary.data, right.val.binary.data) == 0;
+    default:
+      return false;
+  }
+}
+
+void push_member(JsonbParseState** state, const JsonbValue& key, const JsonbValue& value) {
+  JsonbValue copy = key;
+  pushJsonbValue(state, WJB_KEY, &copy);
+  copy = value;
+  pushJsonbValue(state, WJB_VALUE, &copy);
+}
+
+void push_change(JsonbParseState** state, const MemberChange& change) {
+  if (!change.removed) {
+    push_member(state, string_value(change.name.data(), change.name.size()), change.value);
+  }
+}
+
+// The order in which jsonb keeps the members of an object: shorter names first.
+bool precedes(std::string_view left, std::string_view right) {
+  return left.size() != right.size() ? left.size() < right.size() : left < right;
+}
+
+}  // namespace
+
+JsonbValue jsonb_of(const ingest::Value& value) {
+  JsonbValue result;
+  switch (value.type) {
+    case DataType::text: {
+      const text* const string = DatumGetTextPP(value.datum);
+      return string_value(VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+    }
+    case DataType::integer:
+      return numeric_value(int64_to_numeric(value.integer));
+    case DataType::floating:
+      return float_value(value.floating);
+    case DataType::numeric: {
+      const Numeric number = DatumGetNumeric(value.datum);
+      if (numeric_is_nan(number) || numeric_is_inf(number)) {
+        return string_value(DatumGetCString(DirectFunctionCall1(numeric_out, value.datum)));
+      }
+      return numeric_value(number);
+    }
+    case DataType::boolean:
+      result.type = jbvBool;
+      result.val.boolean = value.boolean;
+      return result;
+    case DataType::timestamp: {
+      const int utc = 0;
+      char* const buffer = static_cast<char*>(palloc(MAXDATELEN + 1));
+      return string_value(
+          JsonEncodeDateTime(buffer, TimestampTzGetDatum(value.timestamp), TIMESTAMPTZOID, &utc));
+    }
+    case DataType::json:
+      return json_value(DatumGetJsonbP(value.datum));
+  }
+  pg_unreachable();
+}
+
+bool has_already(Jsonb* object, const MemberChange& change) {
+  JsonbValue found;
+  const bool exists =
+      getKeyJsonValueFromContainer(&object->root, change.name.data(),
+                                   static_cast<int>(change.name.size()), &found) != nullptr;
+  return change.removed ? !exists : exists && equal(found, change.value);
+}
+
+// Both sides are merged in the order of jsonb, so that the server finds the result sorted.
+Jsonb* apply_changes(Jsonb* object, std::span<MemberChange> changes) {
+  std::sort(changes.begin(), changes.end(),
+            [](const auto& left, const auto& right) { return precedes(left.name, right.name); });
+  JsonbParseState* state = nullptr;
+  pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
+  auto change = changes.begin();
+  const auto push_changes_before = [&](std::string_view name) {
+    for (; change != changes.end() && precedes(change->name, name); ++change) {
+      push_change(&state, *change);
+    }
+  };
+
+  JsonbIterator* iterator = JsonbIteratorInit(&object->root);
+  JsonbValue key;
+  JsonbValue value;
+  JsonbIteratorNext(&iterator, &key, true);
+  while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY) {
+    JsonbIteratorNext(&iterator, &value, true);
+    const std::string_view name(key.val.string.val, static_cast<std::size_t>(key.val.string.len));
+    push_changes_before(name);
+    if (change == changes.end() || change->name != name) {
+      push_member(&state, key, value);
+    }
+  }
+  for (; change != changes.end(); ++change) {
+    push_change(&state, *change);
+  }
+  return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
+}
+
+Jsonb* merge_objects(Jsonb* left, Jsonb* right) {
+  return DatumGetJsonbP(
+      DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(left), JsonbPGetDatum(right)));
+}
+
+}  // namespace eav::pg

@@ -1,0 +1,74 @@
+// Starting flush workers, and making sure that a database has one at most.
+//
+// The worker of a database holds a session lock on an object of our own making: the database's
+// oid in pg_database, sub-object 25974 ("ev"). Whoever finds it taken leaves; pg_locks tells
+// who has it (eav._worker_pid()).
+#include "eav/pg/guard.hpp"
+#include "eav/pg/postgres.hpp"
+#include "eav/worker/worker.hpp"
+
+extern "C" {
+#include <catalog/pg_database.h>
+#include <postmaster/bgworker.h>
+#include <storage/lock.h>
+}
+
+namespace eav::worker {
+
+namespace {
+
+constexpr uint16 worker_object = 25974;
+
+LOCKTAG worker_tag() {
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, DatabaseRelationId, MyDatabaseId, worker_object);
+  return tag;
+}
+
+}  // namespace
+
+bool start_worker(Oid database, FullTransactionId after) {
+  BackgroundWorker worker = {};
+  worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  // After a crash of the server or an error that ended the process. What can be survived is
+  // handled in the worker, so this is no loop.
+  worker.bgw_restart_time = 2;
+  strlcpy(worker.bgw_library_name, "eav_ext", sizeof(worker.bgw_library_name));
+  strlcpy(worker.bgw_function_name, "eav_worker_main", sizeof(worker.bgw_function_name));
+  snprintf(worker.bgw_name, sizeof(worker.bgw_name), "eav_ext flush worker for database %u",
+           database);
+  strlcpy(worker.bgw_type, "eav_ext flush worker", sizeof(worker.bgw_type));
+  worker.bgw_main_arg = ObjectIdGetDatum(database);
+  memcpy(worker.bgw_extra, &after, sizeof(after));
+  return RegisterDynamicBackgroundWorker(&worker, nullptr);
+}
+
+bool become_the_worker() {
+  const LOCKTAG tag = worker_tag();
+  return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool is_worker_running() {
+  const LOCKTAG tag = worker_tag();
+  if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) {
+    return true;
+  }
+  LockRelease(&tag, ExclusiveLock, false);
+  return false;
+}
+
+}  // namespace eav::worker
+
+EAV_FUNCTION(eav_start_worker) {
+  if (eav::worker::is_worker_running()) {
+    PG_RETURN_BOOL(false);
+  }
+  if (!eav::worker::start_worker(MyDatabaseId, GetTopFullTransactionIdIfAny())) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+             errmsg("could not start the flush worker: no background worker slot is free"),
+             errhint("Raise max_worker_processes, or call eav.stage_flush() from a scheduler.")));
+  }
+  PG_RETURN_BOOL(true);
+}

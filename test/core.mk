@@ -1,0 +1,41 @@
+# Builds what links src/core without a server: unit tests and fuzzers.
+# No server header is on any path here, which is also the proof that there is none.
+#
+#   make -f test/core.mk unit unit-san fuzz OUT=dir
+
+OUT ?= .run/core
+CORE := $(sort $(wildcard src/core/*.cpp src/core/*/*.cpp))
+UNIT := $(sort $(wildcard test/unit/*.cpp))
+FUZZ := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
+LIBS := -lsimdjson
+
+FLAGS := -std=c++20 -Wall -Wextra -Werror -g -Iinclude -Itest/unit -DEAV_CORE_ONLY -MMD -MP
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+.PHONY: unit unit-san fuzz
+unit: $(OUT)/unit/all
+unit-san: $(OUT)/unit-san/all
+fuzz: $(FUZZ:test/fuzz/%.cpp=$(OUT)/fuzz/%)
+
+# variant NAME, COMPILER AND FLAGS: the sources of core and of the tests, as a
+# kind of object files of their own.
+define variant
+$(OUT)/$(1)/%.o: %.cpp
+	@mkdir -p $$(@D)
+	$(2) $(FLAGS) -c -o $$@ $$<
+endef
+$(eval $(call variant,unit,$(CXX) -O2))
+$(eval $(call variant,unit-san,$(CXX) -O1 -D_GLIBCXX_ASSERTIONS $(SANITIZE)))
+$(eval $(call variant,fuzz,clang++ -O1 -D_GLIBCXX_ASSERTIONS -fsanitize=fuzzer-no-link $(SANITIZE)))
+
+objects = $(patsubst %.cpp,$(OUT)/$(1)/%.o,$(2))
+
+$(OUT)/unit/all: $(call objects,unit,$(CORE) $(UNIT))
+	$(CXX) -o $@ $^ -lgtest -lgtest_main $(LIBS) -pthread
+$(OUT)/unit-san/all: $(call objects,unit-san,$(CORE) $(UNIT))
+	$(CXX) $(SANITIZE) -o $@ $^ -lgtest -lgtest_main $(LIBS) -pthread
+$(OUT)/fuzz/%_fuzz: $(OUT)/fuzz/test/fuzz/%_fuzz.o $(call objects,fuzz,$(CORE))
+	clang++ -fsanitize=fuzzer $(SANITIZE) -o $@ $^ $(LIBS)
+
+.SECONDARY:
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
