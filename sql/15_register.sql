@@ -1,6 +1,6 @@
 -- Registration by hand. Every function may be called again with the same arguments by any number
 -- of sessions at once: each looks first, inserts without raising a conflict, and looks again.
--- They run with the rights of the caller, so that row security on the registry tables holds.
+-- They run with the rights of the extension's owner: who may execute them needs no other right.
 
 CREATE FUNCTION eav._check_name(what text, name text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -50,7 +50,7 @@ COMMENT ON FUNCTION eav._check_tenant(bigint) IS
 'Internal: returns when the tenant exists. Raises null_value_not_allowed (22004) for null and foreign_key_violation (23503) for an unknown tenant.';
 
 CREATE FUNCTION eav.register_tenant(name text, tenant_id bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -91,12 +91,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_tenant(text, bigint) IS
-'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the name has another id or the id another name.';
+'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the name has another id or the id another name.';
 
 CREATE FUNCTION eav.register_entity(tenant_id bigint, external_id text,
                                     entity_type text DEFAULT NULL, entity_id bigint DEFAULT NULL)
     RETURNS bigint
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -169,12 +169,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_entity(bigint, text, text, bigint) IS
-'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Raises null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
+'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
 
 CREATE FUNCTION eav.register_attribute(tenant_id bigint, name text, data_type text,
                                        projection text DEFAULT NULL)
     RETURNS integer
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -185,6 +185,8 @@ DECLARE
     wanted_projection CONSTANT text := projection;
     data_types CONSTANT text[] := '{text,int,float,numeric,bool,timestamp,json}';
     projections CONSTANT text[] := '{hot,live,none}';
+    default_projection CONSTANT text :=
+        CASE WHEN wanted_type IN ('text', 'bool') THEN 'hot' ELSE 'live' END;
     known eav.attributes;
     new_id integer;
 BEGIN
@@ -210,37 +212,43 @@ BEGIN
     LOOP
         SELECT * INTO known FROM eav.attributes a
         WHERE a.tenant_id = wanted_tenant AND a.name = wanted_name;
-        EXIT WHEN FOUND;
-        INSERT INTO eav.attributes AS a (tenant_id, name, data_type, projection)
-        VALUES (wanted_tenant, wanted_name, wanted_type,
-                coalesce(wanted_projection,
-                         CASE WHEN wanted_type IN ('text', 'bool') THEN 'hot' ELSE 'live' END))
-        ON CONFLICT DO NOTHING
-        RETURNING a.attribute_id INTO new_id;
-        IF FOUND THEN
-            RETURN new_id;
+        IF NOT FOUND THEN
+            INSERT INTO eav.attributes AS a (tenant_id, name, data_type, projection)
+            VALUES (wanted_tenant, wanted_name, wanted_type,
+                    coalesce(wanted_projection, default_projection))
+            ON CONFLICT DO NOTHING
+            RETURNING a.attribute_id INTO new_id;
+            IF FOUND THEN
+                RETURN new_id;
+            END IF;
+            CONTINUE;
+        ELSIF known.data_type <> wanted_type THEN
+            RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+                MESSAGE = format('attribute "%s" of tenant %s is registered with another data type',
+                                 wanted_name, wanted_tenant),
+                DETAIL = format('Its data type is %s, not %s.', known.data_type, wanted_type),
+                HINT = 'Register the values of the other type under another name.';
+        ELSIF known.projection <> wanted_projection AND known.data_type IS NOT NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+                MESSAGE = format('attribute "%s" of tenant %s is registered with another projection',
+                                 wanted_name, wanted_tenant),
+                DETAIL = format('Its projection is %s, not %s.', known.projection, wanted_projection),
+                HINT = 'Leave projection out to accept the one it has.';
         END IF;
+        EXIT WHEN NOT known.is_inferred;
+        -- Who names the type decides it: an inferred int stays int from now on. An attribute
+        -- without a type has only been cleared so far, and nothing of it is projected.
+        UPDATE eav.attributes a
+        SET is_inferred = false,
+            data_type = wanted_type,
+            projection = CASE WHEN a.data_type IS NOT NULL THEN a.projection
+                         ELSE coalesce(wanted_projection, default_projection) END
+        WHERE a.tenant_id = wanted_tenant AND a.attribute_id = known.attribute_id
+          AND a.is_inferred AND a.data_type IS NOT DISTINCT FROM known.data_type;
+        EXIT WHEN FOUND;
     END LOOP;
-    IF known.data_type <> wanted_type THEN
-        RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = format('attribute "%s" of tenant %s is registered with another data type',
-                             wanted_name, wanted_tenant),
-            DETAIL = format('Its data type is %s, not %s.', known.data_type, wanted_type),
-            HINT = 'Register the values of the other type under another name.';
-    ELSIF known.projection <> wanted_projection THEN
-        RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = format('attribute "%s" of tenant %s is registered with another projection',
-                             wanted_name, wanted_tenant),
-            DETAIL = format('Its projection is %s, not %s.', known.projection, wanted_projection),
-            HINT = 'Leave projection out to accept the one it has.';
-    END IF;
-    -- Who names the type decides it: an inferred int stays int from now on.
-    IF known.is_inferred THEN
-        UPDATE eav.attributes a SET is_inferred = false
-        WHERE a.tenant_id = wanted_tenant AND a.attribute_id = known.attribute_id;
-    END IF;
     RETURN known.attribute_id;
 END
 $$;
 COMMENT ON FUNCTION eav.register_attribute(bigint, text, text, text) IS
-'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known, and makes an inferred type final. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, and duplicate_object (42710) when the attribute has another data type or projection.';
+'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known, makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, and duplicate_object (42710) when the attribute has another data type or projection.';

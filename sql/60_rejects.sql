@@ -3,7 +3,7 @@
 CREATE FUNCTION eav.replay_rejects(reject_ids bigint[] DEFAULT NULL, correction jsonb DEFAULT '{}',
                                    max_rejects bigint DEFAULT NULL)
     RETURNS bigint
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -65,6 +65,7 @@ BEGIN
                                     ' has no value or value_text';
             END IF;
             -- What the row leaves out gets the default of its column, as in an INSERT.
+            staged := NULL;
             staged.observed_at := clock_timestamp();
             staged.cleared := false;
             staged := jsonb_populate_record(staged, (reject.payload - lost) || correction);
@@ -95,4 +96,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.replay_rejects(bigint[], jsonb, bigint) IS
-'Puts rejected rows back into staging, where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, and null removes a value. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';
+'Puts rejected rows back into staging, where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, and null removes a value. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';

@@ -60,7 +60,9 @@ class Table {
         estate_(CreateExecutorState()),
         result_(makeNode(ResultRelInfo)),
         found_(table_slot_create(relation_, &estate_->es_tupleTable)),
-        updated_(table_slot_create(relation_, &estate_->es_tupleTable)) {
+        updated_(table_slot_create(relation_, &estate_->es_tupleTable)),
+        scratch_(AllocSetContextCreate(CurrentMemoryContext, "eav projection merge",
+                                       ALLOCSET_DEFAULT_SIZES)) {
     pg::init_range_table(estate_, relation_);
     InitResultRelInfo(result_, relation_, 1, nullptr, 0);
     estate_->es_output_cid = GetCurrentCommandId(true);
@@ -77,6 +79,7 @@ class Table {
     ExecCloseIndices(result_);
     ExecResetTupleTable(estate_->es_tupleTable, false);
     FreeExecutorState(estate_);
+    MemoryContextDelete(scratch_);
     index_close(index_, NoLock);
     table_close(relation_, NoLock);
   }
@@ -99,11 +102,16 @@ class Table {
                                " of tenant " INT64_FORMAT,
                                group.entity_id, group.tenant_id)));
     }
+    // Only from here on in scratch memory: the index scan keeps things of its own that it
+    // allocates when it first needs them.
+    MemoryContext const caller = MemoryContextSwitchTo(scratch_);
     const Merge merged = merge(document(), group.rows());
     if (merged.projected > 0) {
       write(merged);
       projected += merged.projected;
     }
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(scratch_);
     return State::written;
   }
 
@@ -150,30 +158,25 @@ class Table {
   ResultRelInfo* result_;
   TupleTableSlot* found_;
   TupleTableSlot* updated_;
+  MemoryContext scratch_;
   EPQState epq_{};
   IndexScanDesc scan_ = nullptr;
 };
 
 // Updates the rows that exist, of groups that are still missing.
 void update_existing(Groups& groups, OnLock on_lock, int64& projected) {
-  MemoryContext const scratch =
-      AllocSetContextCreate(CurrentMemoryContext, "eav projection merge", ALLOCSET_DEFAULT_SIZES);
   CommandCounterIncrement();
   PushActiveSnapshot(GetLatestSnapshot());
   Table table;
   for (Group& group : groups) {
     if (group.state == State::missing) {
       CHECK_FOR_INTERRUPTS();
-      MemoryContext const batch = MemoryContextSwitchTo(scratch);
       group.state = table.update(group, on_lock, projected);
-      MemoryContextSwitchTo(batch);
-      MemoryContextReset(scratch);
     }
   }
   table.close();
   PopActiveSnapshot();
   CommandCounterIncrement();
-  MemoryContextDelete(scratch);
 }
 
 std::pair<Datum, Datum> keys_of(std::span<Group* const> groups) {
