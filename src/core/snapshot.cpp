@@ -4,6 +4,21 @@
 
 namespace eav::core {
 
+SnapshotView advance(const SnapshotView& previous, const SnapshotView& current, std::uint64_t limit,
+                     ArenaVector<std::uint64_t>& storage) {
+  const std::uint64_t xmax = std::max(previous.xmax, std::min(limit, current.xmax));
+  // Below xmax, what neither sees is in progress for the one that reaches up to xmax.
+  const SnapshotView& reaching = limit >= previous.xmax ? current : previous;
+  storage.clear();
+  for (const std::uint64_t xid : reaching.in_progress) {
+    const bool is_taken = previous.sees(xid) || (xid < limit && current.sees(xid));
+    if (xid < xmax && !is_taken) {
+      storage.push_back(xid);
+    }
+  }
+  return {storage.empty() ? xmax : storage[0], xmax, storage.span()};
+}
+
 std::uint64_t batch_limit(std::span<TransactionCount> counts, std::uint64_t max_rows) {
   std::sort(counts.begin(), counts.end(),
             [](const auto& left, const auto& right) { return left.xid < right.xid; });

@@ -108,25 +108,9 @@ List* columns_of(HistorySource& source) {
   return columns;
 }
 
-int64 project_rows(std::span<const StagedRow> rows, core::ArenaVector<RowPointer>& blocked) {
-  core::ArenaVector<core::EntityKey> order(current_arena());
-  order.reserve(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    order.push_back({rows[i].tenant_id, rows[i].entity_id, rows[i].version, rows[i].attribute_id,
-                     static_cast<uint32>(i)});
-  }
-  std::sort(order.begin(), order.end());
-  core::ArenaVector<RowPointer> pointers(current_arena());
-  pointers.reserve(rows.size());
-  for (const core::EntityKey& key : order) {
-    pointers.push_back(&rows[key.row]);
-  }
-  return projection::project(std::span<const RowPointer>(pointers.data(), pointers.size()),
-                             pg::OnLock::skip, blocked);
-}
-
 struct Attempt {
   std::span<const StagedRow> rows;
+  Order order;
   TupleDesc description;
   ingest::Rejects* rejects;
   core::ArenaVector<RowPointer>* blocked;
@@ -141,8 +125,8 @@ const ErrorData* try_once(const Attempt& work) {
   Applied applied;
   const ErrorData* const error = pg::attempt([&] {
     MemoryContextSwitchTo(scratch);
-    applied.flushed = write_history(work.rows);
-    applied.projected = project_rows(work.rows, *work.blocked);
+    applied.flushed = write_history(work.rows, work.order);
+    applied.projected = write_projection(work.rows, work.order, pg::OnLock::skip, *work.blocked);
     MemoryContextSwitchTo(caller);
   });
   MemoryContextDelete(scratch);
@@ -162,17 +146,17 @@ void apply_or_split(const Attempt& work) {
   if (try_once(work) == nullptr) {
     return;
   }
-  if (work.rows.size() > 1) {
-    const std::size_t half = work.rows.size() / 2;
+  if (work.order.size() > 1) {
+    const std::size_t half = work.order.size() / 2;
     Attempt part = work;
-    part.rows = work.rows.first(half);
+    part.order = work.order.first(half);
     apply_or_split(part);
-    part.rows = work.rows.subspan(half);
+    part.order = work.order.subspan(half);
     apply_or_split(part);
     return;
   }
   if (const ErrorData* const error = try_once(work)) {
-    const StagedRow& row = work.rows.front();
+    const StagedRow& row = work.rows[work.order.front().row];
     work.rejects->push_back(
         {row.tuple, work.description, row.tenant_id, {error->sqlerrcode, error->message}});
   }
@@ -180,17 +164,16 @@ void apply_or_split(const Attempt& work) {
 
 }  // namespace
 
-int64 write_history(std::span<const StagedRow> rows) {
+int64 write_history(std::span<const StagedRow> rows, Order by_entity) {
   core::ArenaVector<core::HistoryKey> order(current_arena());
-  order.reserve(rows.size());
+  order.reserve(by_entity.size());
   HistorySource source = {rows, {}, 0, {}, 0};
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const StagedRow& row = rows[i];
+  for (const core::EntityKey& key : by_entity) {
+    const StagedRow& row = rows[key.row];
     if (row.in_history) {
       continue;
     }
-    order.push_back(
-        {row.tenant_id, row.version.ingested_at, row.attribute_id, static_cast<uint32>(i)});
+    order.push_back({row.tenant_id, row.version.ingested_at, row.attribute_id, key.row});
     if (!row.value.cleared) {
       source.used[static_cast<std::size_t>(row.value.type)] = true;
     }
@@ -207,11 +190,21 @@ int64 write_history(std::span<const StagedRow> rows) {
   return static_cast<int64>(written);
 }
 
-Applied apply(std::span<const StagedRow> rows, TupleDesc description, ingest::Rejects& rejects,
-              core::ArenaVector<RowPointer>& blocked) {
+int64 write_projection(std::span<const StagedRow> rows, Order order, pg::OnLock on_lock,
+                       core::ArenaVector<RowPointer>& blocked) {
+  core::ArenaVector<RowPointer> pointers(current_arena());
+  pointers.reserve(order.size());
+  for (const core::EntityKey& key : order) {
+    pointers.push_back(&rows[key.row]);
+  }
+  return projection::project({pointers.data(), pointers.size()}, on_lock, blocked);
+}
+
+Applied apply(std::span<const StagedRow> rows, Order order, TupleDesc description,
+              ingest::Rejects& rejects, core::ArenaVector<RowPointer>& blocked) {
   Applied applied;
-  if (!rows.empty()) {
-    apply_or_split({rows, description, &rejects, &blocked, &applied});
+  if (!order.empty()) {
+    apply_or_split({rows, order, description, &rejects, &blocked, &applied});
   }
   return applied;
 }

@@ -15,7 +15,6 @@
 
 #include <algorithm>
 
-#include "eav/core/batch_order.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
 #include "eav/flush/resolve.hpp"
@@ -58,25 +57,6 @@ struct Run {
 
 // Rows of the backlog that stay there as they are, by id.
 using BacklogIds = core::ArenaVector<int64>;
-
-void set_arrival(Rows& rows, Run& run) {
-  core::ArenaVector<core::EntityKey> keys(pg::arena_of(CurrentMemoryContext));
-  keys.reserve(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (!rows[i].in_history) {
-      rows[i].version.ingested_at = run.ingested_at;
-      keys.push_back({rows[i].tenant_id, rows[i].entity_id, rows[i].version, rows[i].attribute_id,
-                      static_cast<uint32>(i)});
-    }
-  }
-  const TimestampTz highest = core::order_by_entity(keys.span(), run.ingested_at);
-  if (highest > run.ingested_at) {
-    for (const core::EntityKey& key : keys) {
-      rows[key.row].version = key.version;
-    }
-  }
-  run.ingested_at = highest + 1;
-}
 
 // Puts what has to wait into the backlog, unless it is there already in the same form.
 void keep_waiting(const Rows& held_up, core::ArenaVector<projection::RowPointer>& blocked,
@@ -122,8 +102,8 @@ void flush_piece(std::span<const HeapTuple> tuples, TupleDesc description, Origi
     }
   }
   resolve(rows, {pg::OnLock::skip, &rejects, &held_up, description});
-  set_arrival(rows, run);
-  const Applied applied = apply(rows.span(), description, rejects, blocked);
+  const auto order = set_arrival(rows, run.ingested_at);
+  const Applied applied = apply(rows.span(), order.span(), description, rejects, blocked);
   ingest::write_rejects(rejects);
   keep_waiting(held_up, blocked, description, staying, run);
 
@@ -250,8 +230,10 @@ FlushResult run_flush(int64 max_values) {
   flush_staged(leaves, rule, run);
 
   if (run.has_changes) {
-    write_state({rule.current.before(rule.limit), run.ingested_at - 1, run.result.flushed,
-                 run.result.projected, run.result.rejected, run.backlog});
+    core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
+    write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
+                 run.ingested_at - 1, run.result.flushed, run.result.projected, run.result.rejected,
+                 run.backlog});
   }
   run.result.has_more = rule.limit != UINT64_MAX;
   SPI_finish();

@@ -24,11 +24,6 @@ struct IdHash {
     return static_cast<std::size_t>(id.tenant_id) * 0x9E3779B97F4A7C15ULL + id.attribute_id;
   }
 };
-struct IdEqual {
-  bool operator()(const AttributeId& left, const AttributeId& right) const {
-    return left.tenant_id == right.tenant_id && left.attribute_id == right.attribute_id;
-  }
-};
 struct NameHash {
   std::size_t operator()(const AttributeName& key) const {
     return std::hash<std::string_view>()(key.name) ^
@@ -50,7 +45,7 @@ struct Entry {
 // containers call nothing of the server, so no error can leave one half changed.
 struct Cache {
   std::unordered_set<int64> tenants;
-  std::unordered_map<AttributeId, std::unique_ptr<Entry>, IdHash, IdEqual> by_id;
+  std::unordered_map<AttributeId, std::unique_ptr<Entry>, IdHash> by_id;
   std::unordered_map<AttributeName, const Attribute*, NameHash, NameEqual> by_name;
 };
 Cache* cache = nullptr;

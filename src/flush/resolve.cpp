@@ -1,5 +1,6 @@
 #include "eav/flush/resolve.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "eav/core/key_index.hpp"
@@ -37,18 +38,26 @@ void keep_rows(Rows& rows, const Unresolved& unresolved, Check&& check) {
   rows.truncate(kept);
 }
 
+template <typename T>
+std::span<const T> distinct(core::ArenaVector<T>& values) {
+  std::sort(values.begin(), values.end());
+  return {values.begin(), std::unique(values.begin(), values.end())};
+}
+
 void check_tenants(Rows& rows, const Unresolved& unresolved) {
   core::ArenaVector<int64> unknown(batch_arena());
+  const StagedRow* previous = nullptr;
   for (const StagedRow& row : rows) {
-    if (!registry::has_tenant(row.tenant_id) &&
-        (unknown.empty() || unknown.back() != row.tenant_id)) {
+    if ((previous == nullptr || previous->tenant_id != row.tenant_id) &&
+        !registry::has_tenant(row.tenant_id)) {
       unknown.push_back(row.tenant_id);
     }
+    previous = &row;
   }
   if (unknown.empty()) {
     return;
   }
-  registry::load_tenants(unknown.span());
+  registry::load_tenants(distinct(unknown));
   keep_rows(rows, unresolved, [](StagedRow& row, bool& /*held_up*/) -> Rejection {
     if (registry::has_tenant(row.tenant_id)) {
       return {};
@@ -104,25 +113,31 @@ void register_names(const Rows& rows, pg::OnLock on_lock) {
   }
 }
 
-void load_ids(const Rows& rows) {
-  core::ArenaVector<AttributeId> unknown(batch_arena());
-  for (const StagedRow& row : rows) {
-    const AttributeId id{row.tenant_id, row.attribute_id};
-    if (row.attribute == nullptr && registry::find(id) == nullptr &&
-        (unknown.empty() || unknown.back().attribute_id != id.attribute_id ||
-         unknown.back().tenant_id != id.tenant_id)) {
-      unknown.push_back(id);
-    }
-  }
-  if (!unknown.empty()) {
-    registry::load(std::span<const AttributeId>(unknown.data(), unknown.size()));
-  }
-}
-
 const Attribute* attribute_of(const StagedRow& row) {
   return row.attribute != nullptr
              ? registry::find(AttributeName{row.tenant_id, ingest::view_of(row.attribute)})
              : registry::find(AttributeId{row.tenant_id, row.attribute_id});
+}
+
+// Finds the attribute of each row; what the backend does not know is read from the tables.
+void find_attributes(Rows& rows, pg::OnLock on_lock) {
+  register_names(rows, on_lock);
+  core::ArenaVector<AttributeId> unknown(batch_arena());
+  for (StagedRow& row : rows) {
+    row.resolved = attribute_of(row);
+    if (row.resolved == nullptr && row.attribute == nullptr) {
+      unknown.push_back({row.tenant_id, row.attribute_id});
+    }
+  }
+  if (unknown.empty()) {
+    return;
+  }
+  registry::load(distinct(unknown));
+  for (StagedRow& row : rows) {
+    if (row.resolved == nullptr) {
+      row.resolved = attribute_of(row);
+    }
+  }
 }
 
 Rejection unknown_attribute(const StagedRow& row, bool& held_up) {
@@ -152,15 +167,13 @@ std::optional<DataType> new_type(const StagedRow& row, const Attribute& attribut
 }
 
 void resolve_attributes(Rows& rows, const Unresolved& unresolved) {
-  register_names(rows, unresolved.on_lock);
-  load_ids(rows);
+  find_attributes(rows, unresolved.on_lock);
   keep_rows(rows, unresolved, [&unresolved](StagedRow& row, bool& held_up) -> Rejection {
-    const Attribute* const attribute = attribute_of(row);
-    if (attribute == nullptr) {
+    if (row.resolved == nullptr) {
       return unknown_attribute(row, held_up);
     }
-    row.attribute_id = attribute->attribute_id;
-    if (const auto type = new_type(row, *attribute)) {
+    row.attribute_id = row.resolved->attribute_id;
+    if (const auto type = new_type(row, *row.resolved)) {
       held_up = !registry::retype({row.tenant_id, row.attribute_id}, *type, unresolved.on_lock);
     }
     return {};
@@ -170,12 +183,11 @@ void resolve_attributes(Rows& rows, const Unresolved& unresolved) {
 // After all widening, so that a batch has one type for an attribute.
 void parse_values(Rows& rows, const Unresolved& unresolved) {
   keep_rows(rows, unresolved, [](StagedRow& row, bool& /*held_up*/) -> Rejection {
-    const Attribute& attribute = *registry::find(AttributeId{row.tenant_id, row.attribute_id});
-    row.projection = attribute.projection;
+    row.projection = row.resolved->projection;
     if (row.value.cleared) {
       return {};
     }
-    const DataType type = attribute.type.value();
+    const DataType type = row.resolved->type.value();
     return row.unparsed != nullptr
                ? ingest::parse_value(ingest::view_of(row.unparsed), type, row.value)
                : ingest::convert_value(type, row.value);
@@ -277,6 +289,27 @@ void resolve(Rows& rows, const Unresolved& unresolved) {
   resolve_attributes(rows, unresolved);
   parse_values(rows, unresolved);
   resolve_entities(rows, unresolved);
+}
+
+core::ArenaVector<core::EntityKey> set_arrival(Rows& rows, TimestampTz& ingested_at) {
+  core::ArenaVector<core::EntityKey> order(batch_arena());
+  order.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    StagedRow& row = rows[i];
+    if (!row.in_history) {
+      row.version.ingested_at = ingested_at;
+    }
+    order.push_back(
+        {row.tenant_id, row.entity_id, row.version, row.attribute_id, static_cast<uint32>(i)});
+  }
+  const TimestampTz highest = core::order_by_entity(order.span(), ingested_at);
+  if (highest > ingested_at) {
+    for (const core::EntityKey& key : order) {
+      rows[key.row].version = key.version;
+    }
+  }
+  ingested_at = highest + 1;
+  return order;
 }
 
 }  // namespace eav::flush

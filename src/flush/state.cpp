@@ -64,7 +64,9 @@ void write_state(const Progress& progress) {
   static pg::Statement update(
       "UPDATE eav.flush_state SET snapshot = $2, snapshot_at = clock_timestamp(), "
       "ingested_at = $3, flushes = flushes + 1, flushed = flushed + $4, "
-      "projected = projected + $5, rejected = rejected + $6, backlog = $7 "
+      "projected = projected + $5, rejected = rejected + $6, "
+      // The first flush after a restore from a dump finds a backlog it was not told of.
+      "backlog = CASE WHEN flushes = 0 THEN (SELECT count(*) FROM eav.flush_backlog) ELSE $7 END "
       "WHERE ctid = $1 RETURNING ctid",
       {TIDOID, PG_SNAPSHOTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID});
   update.run({PointerGetDatum(&last_place), pg::datum_of(progress.snapshot),

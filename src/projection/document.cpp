@@ -82,10 +82,8 @@ Merge merge(const Document& document, std::span<const RowPointer> rows) {
     }
     merged.push_back({row.attribute_id, row.version});
     ++result.projected;
-    const flush::Attribute* const attribute =
-        flush::registry::find(flush::AttributeId{row.tenant_id, row.attribute_id});
     auto& changes = row.projection == core::Projection::hot ? hot : live;
-    changes.push_back({attribute->name, row.value.cleared,
+    changes.push_back({row.resolved->name, row.value.cleared,
                        row.value.cleared ? JsonbValue{} : pg::jsonb_of(row.value)});
   }
   if (result.projected == 0) {

@@ -1,9 +1,6 @@
 // eav.upsert_hot_attributes(): values of one entity into history and projection in the
 // transaction of the caller, by the same rules as a flush; what a flush would reject is an
 // error here, and where a flush would pass on, this waits.
-#include <algorithm>
-
-#include "eav/core/batch_order.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/registry.hpp"
@@ -151,20 +148,11 @@ void write(flush::Rows& rows) {
     raise_rejection(rejects[0].rejection, "attributes");
   }
   flush::ensure_partitions();
-  flush::write_history({rows.data(), rows.size()});
-
-  core::ArenaVector<core::EntityKey> order(arena);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    order.push_back({rows[i].tenant_id, rows[i].entity_id, rows[i].version, rows[i].attribute_id,
-                     static_cast<uint32>(i)});
-  }
-  std::sort(order.begin(), order.end());
-  core::ArenaVector<RowPointer> pointers(arena);
-  for (const core::EntityKey& key : order) {
-    pointers.push_back(&rows[key.row]);
-  }
+  TimestampTz ingested_at = GetCurrentTimestamp();
+  const auto order = flush::set_arrival(rows, ingested_at);
   core::ArenaVector<RowPointer> blocked(arena);
-  project({pointers.data(), pointers.size()}, pg::OnLock::wait, blocked);
+  flush::write_history(rows.span(), order.span());
+  flush::write_projection(rows.span(), order.span(), pg::OnLock::wait, blocked);
   if (!blocked.empty() || !held_up.empty()) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                     errmsg("the entity or an attribute was deleted by a concurrent transaction"),
@@ -193,7 +181,7 @@ Datum upsert(int64 tenant_id, int64 entity_id, Jsonb* attributes, TimestampTz ob
   StagedRow pattern{};
   pattern.tenant_id = tenant_id;
   pattern.entity_id = entity_id;
-  pattern.version = {observed_at, GetCurrentTimestamp()};
+  pattern.version.observed_at = observed_at;
   flush::registry::load_tenants({&tenant_id, 1});
   if (!flush::registry::has_tenant(tenant_id)) {
     ereport(ERROR, (errcode(ERRCODE_FOREIGN_KEY_VIOLATION),

@@ -44,18 +44,18 @@ struct EntityKey {
   }
 };
 
-// Sorts the keys; then values of one attribute with one observed_at and one ingested_at, which
-// came in one batch, get ingested_at one microsecond apart in the order of their arrival: so
-// the times in history alone decide which value is the newest. Returns the highest ingested_at
-// given out, `ingested_at` at least.
+// Sorts the keys; then values of one attribute with one observed_at that arrive in this batch,
+// and so have the same ingested_at, get it one microsecond apart in the order of their arrival:
+// the times in history alone decide which value is the newest. Keys with an ingested_at below
+// that of the batch keep it. Returns the highest ingested_at given out, `ingested_at` at least.
 inline std::int64_t order_by_entity(std::span<EntityKey> keys, std::int64_t ingested_at) {
   std::sort(keys.begin(), keys.end());
   std::int64_t highest = ingested_at;
   for (std::size_t i = 1; i < keys.size(); ++i) {
-    if (keys[i].same_observation(keys[i - 1]) &&
-        keys[i].version.ingested_at <= keys[i - 1].version.ingested_at) {
-      keys[i].version.ingested_at = keys[i - 1].version.ingested_at + 1;
-      highest = std::max(highest, keys[i].version.ingested_at);
+    const std::int64_t before = keys[i - 1].version.ingested_at;
+    if (before >= ingested_at && keys[i].same_observation(keys[i - 1])) {
+      keys[i].version.ingested_at = before + 1;
+      highest = std::max(highest, before + 1);
     }
   }
   return highest;

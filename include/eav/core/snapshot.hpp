@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "eav/core/arena.hpp"
 #include "eav/core/core_only.hpp"
 
 namespace eav::core {
@@ -29,16 +30,14 @@ struct SnapshotView {
     }
     return !std::binary_search(in_progress.begin(), in_progress.end(), xid);
   }
-
-  // The same snapshot, blind from `limit` on: what is left of a batch that must not grow larger.
-  SnapshotView before(std::uint64_t limit) const {
-    if (limit >= xmax) {
-      return *this;
-    }
-    const auto last = std::lower_bound(in_progress.begin(), in_progress.end(), limit);
-    return {std::min(xmin, limit), limit, {in_progress.begin(), last}};
-  }
 };
+
+// What has been taken when a batch of `current`, up to but not including `limit`, follows all
+// the batches up to `previous`: sees x exactly when previous does, or current does and
+// x < limit. `limit` may lie below previous.xmax, when old transactions have ended late.
+// `current` must see all that `previous` sees. The ids of the result are kept in `storage`.
+SnapshotView advance(const SnapshotView& previous, const SnapshotView& current, std::uint64_t limit,
+                     ArenaVector<std::uint64_t>& storage);
 
 // How many rows a transaction has in the batch.
 struct TransactionCount {

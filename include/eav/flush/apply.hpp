@@ -1,6 +1,7 @@
 // Writes resolved values to history and projection, around those that make it fail.
 #pragma once
 
+#include "eav/core/batch_order.hpp"
 #include "eav/flush/resolve.hpp"
 #include "eav/projection/projector.hpp"
 
@@ -11,14 +12,21 @@ struct Applied {
   int64 projected = 0;  // values that became the newest of their attribute
 };
 
+// The rows of a batch in the order of the projection (core/batch_order.hpp).
+using Order = std::span<const core::EntityKey>;
+
 // History alone, in the order of its index. Rows that are there already are passed over.
-int64 write_history(std::span<const ingest::StagedRow> rows);
+int64 write_history(std::span<const ingest::StagedRow> rows, Order order);
+
+// The projection alone; see projection::project().
+int64 write_projection(std::span<const ingest::StagedRow> rows, Order order, pg::OnLock on_lock,
+                       core::ArenaVector<projection::RowPointer>& blocked);
 
 // History, then projection, in a subtransaction. When it fails for a reason that lies in the
 // values (a trigger or a constraint refused them), halves of the batch are tried, down to the
 // single value, which is tried once more and then rejected. Errors that are not about the
 // values are raised. Values whose projection is held locked go to `blocked`.
-Applied apply(std::span<const ingest::StagedRow> rows, TupleDesc description,
+Applied apply(std::span<const ingest::StagedRow> rows, Order order, TupleDesc description,
               ingest::Rejects& rejects, core::ArenaVector<projection::RowPointer>& blocked);
 
 }  // namespace eav::flush

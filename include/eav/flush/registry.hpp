@@ -3,6 +3,7 @@
 // filled it from its own rows rolls back.
 #pragma once
 
+#include <compare>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -30,6 +31,7 @@ struct AttributeName {
 struct AttributeId {
   int64 tenant_id;
   int32 attribute_id;
+  auto operator<=>(const AttributeId&) const = default;
 };
 
 namespace registry {
@@ -38,7 +40,7 @@ namespace registry {
 void refresh();
 
 bool has_tenant(int64 tenant_id);
-// Null when unknown. Valid until the next refresh().
+// Null when unknown. Valid until the next refresh(), whatever is loaded meanwhile.
 const Attribute* find(const AttributeId& id);
 const Attribute* find(const AttributeName& name);
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "eav/core/arena.hpp"
+#include "eav/core/batch_order.hpp"
 #include "eav/ingest/rejects.hpp"
 #include "eav/ingest/staged_row.hpp"
 #include "eav/pg/lock_wait.hpp"
@@ -21,5 +22,9 @@ struct Unresolved {
 
 // Keeps in `rows` what is resolved; all else goes to `unresolved`. Within an SPI connection.
 void resolve(Rows& rows, const Unresolved& unresolved);
+
+// Gives the rows that are not yet in history their ingested_at, from `ingested_at` on, which
+// becomes the next one to give out; returns the order in which to apply them.
+core::ArenaVector<core::EntityKey> set_arrival(Rows& rows, TimestampTz& ingested_at);
 
 }  // namespace eav::flush

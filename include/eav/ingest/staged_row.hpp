@@ -9,6 +9,10 @@
 #include "eav/ingest/value.hpp"
 #include "eav/pg/postgres.hpp"
 
+namespace eav::flush {
+struct Attribute;
+}
+
 namespace eav::ingest {
 
 // Columns of eav.entity_values_ingest and eav.flush_backlog; the first two differ.
@@ -44,9 +48,10 @@ struct StagedRow {
   int64 entity_id;
   core::Version version;  // observed_at as given; ingested_at given by the flush
   Value value;
-  const text* entity;     // external id still to be resolved, or null
-  const text* attribute;  // name still to be resolved, or null
-  const text* unparsed;   // value as text still to be parsed, or null
+  const text* entity;                // external id still to be resolved, or null
+  const text* attribute;             // name still to be resolved, or null
+  const text* unparsed;              // value as text still to be parsed, or null
+  const flush::Attribute* resolved;  // as long as the registry is not refreshed
   int32 attribute_id;
   core::Projection projection;
   Origin origin;
