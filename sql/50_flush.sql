@@ -14,6 +14,7 @@ CREATE TABLE eav.flush_state (
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE eav.flush_state IS 'One row: where the queue of staged rows stands. Written in the transaction of each flush that had work.';
 COMMENT ON COLUMN eav.flush_state.snapshot IS 'All staged rows whose transaction this snapshot sees have been flushed; no other row has.';
+COMMENT ON COLUMN eav.flush_state.snapshot_at IS 'When the snapshot was about to be taken: all that was committed by then has been flushed.';
 COMMENT ON COLUMN eav.flush_state.ingested_at IS 'The highest ingested_at given out; the next flush starts above it.';
 COMMENT ON COLUMN eav.flush_state.epoch IS 'Grows by one with every crash that may have emptied staging; see eav.ingest_gaps.';
 COMMENT ON COLUMN eav.flush_state.backlog IS 'Rows in eav.flush_backlog.';
@@ -82,4 +83,4 @@ CREATE FUNCTION eav.stage_flush(max_values bigint DEFAULT NULL,
     LANGUAGE c VOLATILE SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_stage_flush'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.stage_flush(bigint) IS
-'Moves committed staged values into history and projection and returns one row. max_values: stop before the transaction that would exceed it (whole transactions are taken, at least one); null takes everything. flushed: values written to history. projected: values that became the newest of their attribute in entity_jsonb. rejected: rows written to ingest_rejects. elapsed: wall time. Flushes take turns: a second caller waits for the first. Rows of the calling transaction itself are left for a later flush. Raises invalid_parameter_value (22023) when max_values is below 1.';
+'Moves committed staged values into history and projection and returns one row. max_values: stop before the transaction that would exceed it (whole transactions are taken, at least one); null takes everything. flushed: values written to history. projected: values that became the newest of their attribute in entity_jsonb. rejected: rows written to ingest_rejects. elapsed: wall time. Flushes take turns: a second caller waits for the first, until the end of its transaction. Rows of the calling transaction itself are left for a later flush. Raises invalid_parameter_value (22023) when max_values is below 1, and object_not_in_prerequisite_state (55000) inside another flush.';

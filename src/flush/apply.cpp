@@ -157,8 +157,7 @@ void apply_or_split(const Attempt& work) {
   }
   if (const ErrorData* const error = try_once(work)) {
     const StagedRow& row = work.rows[work.order.front().row];
-    work.rejects->push_back(
-        {row.tuple, work.description, row.tenant_id, {error->sqlerrcode, error->message}});
+    work.rejects->push_back({row.tuple, work.description, {error->sqlerrcode, error->message}});
   }
 }
 

@@ -5,7 +5,7 @@
 //   gap      note it when a crash has emptied staging
 //   backlog  values that waited for a client's transaction get another chance (backlog.cpp)
 //   batch    rows that the new snapshot sees and the last one did not, in pieces of
-//            eav.flush_batch_values, each piece:
+//            eav.flush_batch_values or 128 MB, each piece:
 //              resolve   names to ids, text to values, new attributes and entities (resolve.cpp)
 //              order     by entity; equal observed_at of one attribute set apart (batch_order.hpp)
 //              apply     history, projection, around what makes them fail (apply.cpp)
@@ -41,6 +41,9 @@ namespace {
 
 // The smallest staged row with its line pointer: bounds how many rows a page can hold.
 constexpr uint64 least_row_bytes = 52;
+
+// A piece also ends when its values take this much memory.
+constexpr Size piece_bytes = Size{128} * 1024 * 1024;
 
 bool left_more = false;
 bool is_running = false;
@@ -96,7 +99,7 @@ void flush_piece(std::span<const HeapTuple> tuples, TupleDesc description, Origi
     StagedRow row;
     if (const ingest::Rejection rejection =
             ingest::read_row(tuple, description, origin, run.started_at, row)) {
-      rejects.push_back({tuple, description, row.tenant_id, rejection});
+      rejects.push_back({tuple, description, rejection});
     } else {
       rows.push_back(row);
     }
@@ -178,6 +181,7 @@ void flush_staged(const ingest::Leaves& leaves, const ingest::BatchRule& rule, R
   TupleDesc const description = RelationGetDescr(leaves.relations[0]);
   // The list outlives the pieces; the tuples in it do not.
   core::ArenaVector<HeapTuple> tuples(pg::arena_of(CurrentMemoryContext));
+  Size bytes = 0;
   const auto flush_tuples = [&] {
     in_piece(run, [&] {
       ensure_partitions();
@@ -185,6 +189,7 @@ void flush_staged(const ingest::Leaves& leaves, const ingest::BatchRule& rule, R
       flush_piece({tuples.data(), tuples.size()}, description, Origin::staging, staying, run);
     });
     tuples.clear();
+    bytes = 0;
   };
   ingest::scan_batch(
       leaves, rule,
@@ -193,9 +198,11 @@ void flush_staged(const ingest::Leaves& leaves, const ingest::BatchRule& rule, R
         HeapTuple const copy = heap_copytuple(tuple);
         MemoryContextSwitchTo(caller);
         tuples.push_back(copy);
+        bytes += ingest::memory_of(tuple, description);
       },
       [&] {
-        if (tuples.size() >= static_cast<std::size_t>(settings.flush_batch_values)) {
+        if (bytes >= piece_bytes ||
+            tuples.size() >= static_cast<std::size_t>(settings.flush_batch_values)) {
           flush_tuples();
         }
       });
@@ -206,6 +213,8 @@ void flush_staged(const ingest::Leaves& leaves, const ingest::BatchRule& rule, R
 
 FlushResult run_flush(int64 max_values) {
   lock_flush();
+  // Before the snapshot: what was committed by then is in this batch.
+  const TimestampTz started_at = GetCurrentTimestamp();
   PushActiveSnapshot(GetLatestSnapshot());
   const ingest::Leaves leaves = ingest::open_leaves();
 
@@ -219,7 +228,7 @@ FlushResult run_flush(int64 max_values) {
   Run run{};
   run.piece_context =
       AllocSetContextCreate(CurrentMemoryContext, "eav flush piece", ALLOCSET_DEFAULT_SIZES);
-  run.started_at = GetCurrentTimestamp();
+  run.started_at = started_at;
   run.ingested_at = std::max(run.started_at, state.ingested_at + 1);
   run.backlog = state.backlog;
   flush_backlog(run);
@@ -231,7 +240,7 @@ FlushResult run_flush(int64 max_values) {
 
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
-    write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
+    write_state({core::advance(rule.previous, rule.current, rule.limit, storage), run.started_at,
                  run.ingested_at - 1, run.result.flushed, run.result.projected, run.result.rejected,
                  run.backlog});
   }

@@ -28,7 +28,7 @@ void keep_rows(Rows& rows, const Unresolved& unresolved, Check&& check) {
     bool held_up = false;
     const Rejection rejection = check(candidate, held_up);
     if (rejection) {
-      unresolved.rejects->push_back({row.tuple, unresolved.description, row.tenant_id, rejection});
+      unresolved.rejects->push_back({row.tuple, unresolved.description, rejection});
     } else if (held_up) {
       unresolved.held_up->push_back(row);
     } else {

@@ -62,17 +62,17 @@ State read_state() {
 
 void write_state(const Progress& progress) {
   static pg::Statement update(
-      "UPDATE eav.flush_state SET snapshot = $2, snapshot_at = clock_timestamp(), "
+      "UPDATE eav.flush_state SET snapshot = $2, snapshot_at = $8, "
       "ingested_at = $3, flushes = flushes + 1, flushed = flushed + $4, "
       "projected = projected + $5, rejected = rejected + $6, "
       // The first flush after a restore from a dump finds a backlog it was not told of.
       "backlog = CASE WHEN flushes = 0 THEN (SELECT count(*) FROM eav.flush_backlog) ELSE $7 END "
       "WHERE ctid = $1 RETURNING ctid",
-      {TIDOID, PG_SNAPSHOTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID});
+      {TIDOID, PG_SNAPSHOTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID});
   update.run({PointerGetDatum(&last_place), pg::datum_of(progress.snapshot),
               TimestampTzGetDatum(progress.ingested_at), Int64GetDatum(progress.flushed),
               Int64GetDatum(progress.projected), Int64GetDatum(progress.rejected),
-              Int64GetDatum(progress.backlog)});
+              Int64GetDatum(progress.backlog), TimestampTzGetDatum(progress.snapshot_at)});
   if (SPI_processed != 1) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                     errmsg("the row of eav.flush_state has been changed by another transaction")));

@@ -9,10 +9,11 @@ namespace {
 
 // One INSERT takes at most this many rows and, but for its last row, this much payload.
 constexpr std::size_t piece_rows = 5000;
-constexpr Size piece_bytes = 64 * 1024 * 1024;
+constexpr Size piece_bytes = Size{64} * 1024 * 1024;
 
 struct Piece {
   Datum tenants[piece_rows];
+  bool no_tenant[piece_rows];
   Datum states[piece_rows];
   Datum reasons[piece_rows];
   Datum payloads[piece_rows];
@@ -25,7 +26,7 @@ void write_piece(Piece& piece) {
       "INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload) "
       "SELECT * FROM unnest($1, $2, $3, $4)",
       {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID});
-  insert.run({pg::make_array(piece.tenants, nullptr, piece.rows, INT8OID),
+  insert.run({pg::make_array(piece.tenants, piece.no_tenant, piece.rows, INT8OID),
               pg::make_array(piece.states, nullptr, piece.rows, TEXTOID),
               pg::make_array(piece.reasons, nullptr, piece.rows, TEXTOID),
               pg::make_array(piece.payloads, nullptr, piece.rows, JSONBOID)});
@@ -45,7 +46,8 @@ void write_rejects(const Rejects& rejects) {
   auto* const piece = static_cast<Piece*>(MemoryContextAllocZero(caller, sizeof(Piece)));
   for (const RejectedRow& reject : rejects) {
     Jsonb* const payload = payload_of(reject.tuple, reject.description);
-    piece->tenants[piece->rows] = Int64GetDatum(reject.tenant_id);
+    piece->tenants[piece->rows] = heap_getattr(reject.tuple, column_tenant_id, reject.description,
+                                               &piece->no_tenant[piece->rows]);
     piece->states[piece->rows] = CStringGetTextDatum(pg::sqlstate_text(reject.rejection.sqlstate));
     piece->reasons[piece->rows] = CStringGetTextDatum(reject.rejection.reason);
     piece->payloads[piece->rows] = JsonbPGetDatum(payload);

@@ -17,7 +17,7 @@ using core::DataType;
 namespace {
 
 // Text longer than this is cut in the payload of a reject; jsonb cannot hold much more.
-constexpr std::size_t max_payload_text = 64 * 1024 * 1024;
+constexpr std::size_t max_payload_text = std::size_t{64} * 1024 * 1024;
 
 struct Fields {
   std::array<Datum, column_count> values;
@@ -226,6 +226,23 @@ Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, Timest
     return bad;
   }
   return read_value(fields, row);
+}
+
+Size memory_of(HeapTuple tuple, TupleDesc description) {
+  // Short rows hide nothing: only what is worth compressing or moving out is.
+  constexpr uint32 plain_bytes = 256;
+  if (!HeapTupleHasExternal(tuple) && tuple->t_len < plain_bytes) {
+    return tuple->t_len;
+  }
+  const Fields fields(tuple, description);
+  Size bytes = tuple->t_len;
+  for (int i = column_value_text; i <= column_count; ++i) {
+    const auto column = static_cast<Column>(i);
+    if (fields.has(column)) {
+      bytes += toast_raw_datum_size(fields[column]);
+    }
+  }
+  return bytes;
 }
 
 int64 backlog_id_of(const StagedRow& row, TupleDesc description) {

@@ -12,14 +12,14 @@ int encode_sqlstate(const char* code) {
 
 void describe(const core::Error& error, ErrorReport& report) {
   report.sqlstate = encode_sqlstate(error.sqlstate);
-  strlcpy(report.message, error.message.c_str(), sizeof(report.message));
-  strlcpy(report.detail, error.detail.c_str(), sizeof(report.detail));
-  strlcpy(report.hint, error.hint.c_str(), sizeof(report.hint));
+  snprintf(report.message, sizeof(report.message), "%s", error.message.c_str());
+  snprintf(report.detail, sizeof(report.detail), "%s", error.detail.c_str());
+  snprintf(report.hint, sizeof(report.hint), "%s", error.hint.c_str());
 }
 
 void describe(int sqlstate, const char* message, ErrorReport& report) {
   report.sqlstate = sqlstate;
-  strlcpy(report.message, message, sizeof(report.message));
+  snprintf(report.message, sizeof(report.message), "%s", message);
   report.detail[0] = '\0';
   report.hint[0] = '\0';
 }

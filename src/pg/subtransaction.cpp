@@ -4,7 +4,9 @@ namespace eav::pg {
 
 bool must_not_swallow(const ErrorData* error) {
   switch (ERRCODE_TO_CATEGORY(error->sqlerrcode)) {
+    case MAKE_SQLSTATE('2', '5', '0', '0', '0'):
     case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
+    case MAKE_SQLSTATE('4', '2', '0', '0', '0'):
     case MAKE_SQLSTATE('5', '3', '0', '0', '0'):
     case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
     case MAKE_SQLSTATE('5', '7', '0', '0', '0'):

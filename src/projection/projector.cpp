@@ -46,6 +46,7 @@ struct Group {
   int64 entity_id;
   const RowPointer* begin;
   std::size_t count;
+  bool is_projected;
   State state;
   std::span<const RowPointer> rows() const { return {begin, count}; }
 };
@@ -169,7 +170,7 @@ void update_existing(Groups& groups, OnLock on_lock, int64& projected) {
   PushActiveSnapshot(GetLatestSnapshot());
   Table table;
   for (Group& group : groups) {
-    if (group.state == State::missing) {
+    if (group.is_projected && group.state == State::missing) {
       CHECK_FOR_INTERRUPTS();
       group.state = table.update(group, on_lock, projected);
     }
@@ -190,7 +191,23 @@ std::pair<Datum, Datum> keys_of(std::span<Group* const> groups) {
           pg::make_array(entities, nullptr, groups.size(), INT8OID)};
 }
 
-// An entity that another open transaction registers at this moment needs nothing from us.
+bool precedes(const Group* left, const Group* right) {
+  return left->tenant_id != right->tenant_id ? left->tenant_id < right->tenant_id
+                                             : left->entity_id < right->entity_id;
+}
+
+// Gives the state to the groups whose keys an SPI result holds. The groups are sorted.
+void mark_returned(std::span<Group* const> groups, State state) {
+  for (uint64 row = 0; row < SPI_processed; ++row) {
+    Group key{};
+    key.tenant_id = DatumGetInt64(pg::cell(row, 1).value);
+    key.entity_id = DatumGetInt64(pg::cell(row, 2).value);
+    (*std::lower_bound(groups.begin(), groups.end(), &key, precedes))->state = state;
+  }
+}
+
+// Registers the entities that are not. One that another open transaction registers counts as
+// blocked: should that transaction roll back, the entity would have no registration.
 void register_entities(std::span<Group* const> groups, OnLock on_lock) {
   static pg::Statement insert(
       "INSERT INTO eav.entities (tenant_id, entity_id) "
@@ -199,23 +216,24 @@ void register_entities(std::span<Group* const> groups, OnLock on_lock) {
       "                  WHERE e.tenant_id = k.tenant_id AND e.entity_id = k.entity_id) "
       "ON CONFLICT DO NOTHING",
       {INT8ARRAYOID, INT8ARRAYOID});
-  pg::write_rows(groups, on_lock, [](std::span<Group* const> some) {
+  static pg::Statement find_unregistered(
+      "SELECT k.tenant_id, k.entity_id FROM unnest($1, $2) AS k (tenant_id, entity_id) "
+      "WHERE NOT EXISTS (SELECT FROM eav.entities e "
+      "                  WHERE e.tenant_id = k.tenant_id AND e.entity_id = k.entity_id)",
+      {INT8ARRAYOID, INT8ARRAYOID});
+  const bool complete = pg::write_rows(groups, on_lock, [](std::span<Group* const> some) {
     const auto [tenants, entities] = keys_of(some);
     insert.run({tenants, entities});
   });
-}
-
-bool precedes(const Group* left, const Group* right) {
-  return left->tenant_id != right->tenant_id ? left->tenant_id < right->tenant_id
-                                             : left->entity_id < right->entity_id;
-}
-
-void mark_returned(std::span<Group* const> groups) {
-  for (uint64 row = 0; row < SPI_processed; ++row) {
-    Group key{};
-    key.tenant_id = DatumGetInt64(pg::cell(row, 1).value);
-    key.entity_id = DatumGetInt64(pg::cell(row, 2).value);
-    (*std::lower_bound(groups.begin(), groups.end(), &key, precedes))->state = State::written;
+  if (!complete) {
+    const auto [tenants, entities] = keys_of(groups);
+    find_unregistered.run({tenants, entities});
+    mark_returned(groups, State::blocked);
+  }
+  for (Group* const group : groups) {
+    if (!group->is_projected && group->state == State::missing) {
+      group->state = State::written;  // all that there was to do
+    }
   }
 }
 
@@ -240,7 +258,7 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
     insert.run({tenants, entities, pg::make_array(hot, nullptr, some.size(), JSONBOID),
                 pg::make_array(live, nullptr, some.size(), JSONBOID),
                 pg::make_array(versions, nullptr, some.size(), BYTEAOID)});
-    mark_returned(some);
+    mark_returned(some, State::written);
   });
   for (const Group* group : groups) {
     if (group->state == State::written) {
@@ -252,59 +270,59 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
   }
 }
 
-// Cuts the rows into entities. Those without projected values are only registered.
-void group_rows(std::span<const RowPointer> rows, core::ArenaVector<RowPointer>& projected_rows,
-                Groups& groups, Groups& unprojected) {
-  projected_rows.reserve(rows.size());
+// Cuts the rows into entities. An entity without projected values is represented by one row.
+Groups group_rows(std::span<const RowPointer> rows, core::ArenaVector<RowPointer>& chosen) {
+  Groups groups(pg::arena_of(CurrentMemoryContext));
+  chosen.reserve(rows.size());  // groups point into it
   for (std::size_t i = 0; i < rows.size();) {
-    const int64 tenant_id = rows[i]->tenant_id;
-    const int64 entity_id = rows[i]->entity_id;
-    const std::size_t first = projected_rows.size();
-    for (; i < rows.size() && rows[i]->tenant_id == tenant_id && rows[i]->entity_id == entity_id;
+    const RowPointer first = rows[i];
+    const std::size_t start = chosen.size();
+    for (; i < rows.size() && rows[i]->tenant_id == first->tenant_id &&
+           rows[i]->entity_id == first->entity_id;
          ++i) {
       if (rows[i]->projection != core::Projection::none) {
-        projected_rows.push_back(rows[i]);
+        chosen.push_back(rows[i]);
       }
     }
-    const std::size_t count = projected_rows.size() - first;
-    (count > 0 ? groups : unprojected)
-        .push_back({tenant_id, entity_id, projected_rows.begin() + first, count, State::missing});
+    const bool is_projected = chosen.size() > start;
+    if (!is_projected) {
+      chosen.push_back(first);
+    }
+    groups.push_back({first->tenant_id, first->entity_id, chosen.begin() + start,
+                      chosen.size() - start, is_projected, State::missing});
   }
+  return groups;
+}
+
+core::ArenaVector<Group*> missing_of(Groups& groups) {
+  core::ArenaVector<Group*> missing(pg::arena_of(CurrentMemoryContext));
+  for (Group& group : groups) {
+    if (group.state == State::missing) {
+      missing.push_back(&group);
+    }
+  }
+  return missing;
 }
 
 }  // namespace
 
 int64 project(std::span<const RowPointer> rows, OnLock on_lock,
               core::ArenaVector<RowPointer>& blocked) {
-  const core::Arena arena = pg::arena_of(CurrentMemoryContext);
-  core::ArenaVector<RowPointer> projected_rows(arena);
-  Groups groups(arena);
-  Groups unprojected(arena);
-  group_rows(rows, projected_rows, groups, unprojected);
-
+  core::ArenaVector<RowPointer> chosen(pg::arena_of(CurrentMemoryContext));
+  Groups groups = group_rows(rows, chosen);
   int64 projected = 0;
-  if (!groups.empty()) {
-    update_existing(groups, on_lock, projected);
-  }
-  core::ArenaVector<Group*> missing(arena);
-  for (Group& group : groups) {
-    if (group.state == State::missing) {
-      missing.push_back(&group);
-    }
-  }
-  const std::size_t missing_rows = missing.size();
-  for (Group& group : unprojected) {
-    missing.push_back(&group);
-  }
+  update_existing(groups, on_lock, projected);
+
+  core::ArenaVector<Group*> missing = missing_of(groups);
   if (!missing.empty()) {
-    register_entities(std::span<Group* const>(missing.data(), missing.size()), on_lock);
+    register_entities({missing.data(), missing.size()}, on_lock);
+    missing = missing_of(groups);
   }
-  for (std::size_t at = 0; at < missing_rows; at += insert_piece) {
-    insert_rows({missing.data() + at, std::min(insert_piece, missing_rows - at)}, on_lock,
+  for (std::size_t at = 0; at < missing.size(); at += insert_piece) {
+    insert_rows({missing.data() + at, std::min(insert_piece, missing.size() - at)}, on_lock,
                 projected);
   }
-  if (std::any_of(missing.begin(), missing.begin() + missing_rows,
-                  [](const Group* group) { return group->state == State::missing; })) {
+  if (!missing_of(groups).empty()) {
     update_existing(groups, on_lock, projected);
   }
   for (const Group& group : groups) {

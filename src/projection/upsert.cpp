@@ -1,6 +1,8 @@
 // eav.upsert_hot_attributes(): values of one entity into history and projection in the
 // transaction of the caller, by the same rules as a flush; what a flush would reject is an
 // error here, and where a flush would pass on, this waits.
+#include <algorithm>
+
 #include "eav/flush/apply.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/registry.hpp"
@@ -148,8 +150,11 @@ void write(flush::Rows& rows) {
     raise_rejection(rejects[0].rejection, "attributes");
   }
   flush::ensure_partitions();
-  TimestampTz ingested_at = GetCurrentTimestamp();
+  // Two calls of one backend may fall into one microsecond.
+  static TimestampTz next_arrival = 0;
+  TimestampTz ingested_at = std::max(GetCurrentTimestamp(), next_arrival);
   const auto order = flush::set_arrival(rows, ingested_at);
+  next_arrival = ingested_at;
   core::ArenaVector<RowPointer> blocked(arena);
   flush::write_history(rows.span(), order.span());
   flush::write_projection(rows.span(), order.span(), pg::OnLock::wait, blocked);

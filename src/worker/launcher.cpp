@@ -79,10 +79,11 @@ void register_launcher() {
   launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
   launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
   launcher.bgw_restart_time = 5;
-  strlcpy(launcher.bgw_library_name, "eav_ext", sizeof(launcher.bgw_library_name));
-  strlcpy(launcher.bgw_function_name, "eav_launcher_main", sizeof(launcher.bgw_function_name));
-  strlcpy(launcher.bgw_name, "eav_ext launcher", sizeof(launcher.bgw_name));
-  strlcpy(launcher.bgw_type, "eav_ext launcher", sizeof(launcher.bgw_type));
+  snprintf(launcher.bgw_library_name, sizeof(launcher.bgw_library_name), "%s", "eav_ext");
+  snprintf(launcher.bgw_function_name, sizeof(launcher.bgw_function_name), "%s",
+           "eav_launcher_main");
+  snprintf(launcher.bgw_name, sizeof(launcher.bgw_name), "%s", "eav_ext launcher");
+  snprintf(launcher.bgw_type, sizeof(launcher.bgw_type), "%s", "eav_ext launcher");
   RegisterBackgroundWorker(&launcher);
 }
 

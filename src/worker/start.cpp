@@ -10,6 +10,7 @@
 extern "C" {
 #include <catalog/pg_database.h>
 #include <postmaster/bgworker.h>
+#include <storage/ipc.h>
 #include <storage/lock.h>
 }
 
@@ -34,11 +35,11 @@ bool start_worker(Oid database, FullTransactionId after) {
   // After a crash of the server or an error that ended the process. What can be survived is
   // handled in the worker, so this is no loop.
   worker.bgw_restart_time = 2;
-  strlcpy(worker.bgw_library_name, "eav_ext", sizeof(worker.bgw_library_name));
-  strlcpy(worker.bgw_function_name, "eav_worker_main", sizeof(worker.bgw_function_name));
+  snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "%s", "eav_ext");
+  snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "%s", "eav_worker_main");
   snprintf(worker.bgw_name, sizeof(worker.bgw_name), "eav_ext flush worker for database %u",
            database);
-  strlcpy(worker.bgw_type, "eav_ext flush worker", sizeof(worker.bgw_type));
+  snprintf(worker.bgw_type, sizeof(worker.bgw_type), "%s", "eav_ext flush worker");
   worker.bgw_main_arg = ObjectIdGetDatum(database);
   memcpy(worker.bgw_extra, &after, sizeof(after));
   return RegisterDynamicBackgroundWorker(&worker, nullptr);
@@ -46,6 +47,9 @@ bool start_worker(Oid database, FullTransactionId after) {
 
 bool become_the_worker() {
   const LOCKTAG tag = worker_tag();
+  // The server releases session locks only with a transaction; a process that exits between two
+  // would leave this one behind.
+  before_shmem_exit([](int, Datum) { LockReleaseAll(DEFAULT_LOCKMETHOD, true); }, Datum(0));
   return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 

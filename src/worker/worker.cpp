@@ -47,7 +47,7 @@ constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 
 struct Loop {
-  uint64 seen_xid = 0;  // latest_completed_xid() before the last flush
+  uint64 seen = 0;  // completed_transactions() before the last flush
   bool has_more = true;
   int failures = 0;
   TimestampTz last_yield_check = 0;
@@ -125,11 +125,21 @@ void leave_if_not_needed() {
   }
 }
 
+// For a worker that is not enabled: all others look before they work.
+void look_for_extension() {
+  begin("looking for the extension");
+  leave_if_not_needed();
+  end();
+}
+
 void run_flush(Loop& loop) {
+  // Deferred constraints would fail at commit, where nothing can be told apart any more.
+  static pg::Statement check_at_once("SET CONSTRAINTS ALL IMMEDIATE", {});
   static pg::Statement flush("SELECT flushed FROM eav.stage_flush($1)", {INT8OID});
-  loop.seen_xid = pg::latest_completed_xid();
+  loop.seen = pg::completed_transactions();
   begin("SELECT eav.stage_flush()");
   leave_if_not_needed();
+  check_at_once.run({});
   flush.run({Int64GetDatum(settings.flush_batch_values)});
   end();
   loop.has_more = flush::last_flush_left_more();
@@ -152,7 +162,7 @@ void tick(Loop& loop) {
   if (!settings.worker_enabled) {
     return;
   }
-  if (loop.has_more || loop.seen_xid != pg::latest_completed_xid()) {
+  if (loop.has_more || loop.seen != pg::completed_transactions()) {
     run_flush(loop);
   }
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
@@ -231,6 +241,9 @@ void wait_for_end_of(FullTransactionId after) {
       if (somebody_wants_the_database()) {
         ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
         proc_exit(1);
+      }
+      if (!settings.worker_enabled) {
+        look_for_extension();
       }
     }
     sleep_until(TimestampTzPlusMilliseconds(started_at, delay_after(loop)));

@@ -1,7 +1,7 @@
 // Memory for batches: allocated piecewise, released as a whole by its owner.
 //
 // Everything here is trivially destructible on purpose. In the server the arena is a memory
-// context, and an error there leaves by longjmp, past every destructor (DESIGN §6.2): what a
+// context, and an error there leaves by longjmp, past every destructor (CONTRIBUTING.md): what a
 // batch holds must not need one.
 #pragma once
 

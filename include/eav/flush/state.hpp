@@ -21,6 +21,7 @@ void lock_flush();
 State read_state();
 struct Progress {
   core::SnapshotView snapshot;
+  TimestampTz snapshot_at;
   TimestampTz ingested_at;
   int64 flushed;
   int64 projected;

@@ -9,7 +9,6 @@ namespace eav::ingest {
 struct RejectedRow {
   HeapTuple tuple;
   TupleDesc description;
-  int64 tenant_id;
   Rejection rejection;
 };
 using Rejects = core::ArenaVector<RejectedRow>;

@@ -62,6 +62,9 @@ struct StagedRow {
 Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, TimestampTz now,
                    StagedRow& row);
 
+// How much memory the values of the tuple take once they are unpacked. Reads no other page.
+Size memory_of(HeapTuple tuple, TupleDesc description);
+
 int64 backlog_id_of(const StagedRow& row, TupleDesc description);
 
 // The columns that were set, as a JSON object: what ingest_rejects keeps.

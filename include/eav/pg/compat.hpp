@@ -19,13 +19,14 @@ extern "C" {
 
 namespace eav::pg {
 
-// The newest transaction id that has ended. Read without a lock: 64 bits, and a stale answer
-// only delays what the next look finds.
-inline uint64 latest_completed_xid() {
+// How many transactions with an id have ended since the server started. Read without a lock: 64
+// bits, and a stale answer only delays what the next look finds. (The newest id that has ended
+// would not do: it stays when an older transaction ends.)
+inline uint64 completed_transactions() {
 #if PG_VERSION_NUM >= 170000
-  return U64FromFullTransactionId(TransamVariables->latestCompletedXid);
+  return TransamVariables->xactCompletionCount;
 #else
-  return U64FromFullTransactionId(ShmemVariableCache->latestCompletedXid);
+  return ShmemVariableCache->xactCompletionCount;
 #endif
 }
 

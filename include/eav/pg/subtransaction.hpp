@@ -36,8 +36,9 @@ ErrorData* attempt(Body&& body) {
 }
 
 // True for errors that say nothing about the values being worked on: the server is out of
-// something, was told to stop, met a lock or a deadlock, or is broken inside. Class 40, 53, 55,
-// 57, 58 and XX of the SQLSTATEs.
+// something, was told to stop, met a lock or a deadlock, or is broken inside; or what somebody
+// defined is broken (a trigger names a table that is gone) or not permitted. Class 25, 40, 42,
+// 53, 55, 57, 58 and XX of the SQLSTATEs.
 bool must_not_swallow(const ErrorData* error);
 
 // The five characters of a SQLSTATE, in static memory that the next call overwrites.
