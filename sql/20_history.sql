@@ -12,10 +12,7 @@ CREATE TABLE eav.entity_values_ts (
     value_time timestamptz,
     value_text text,
     value_numeric numeric,
-    value_json jsonb,
-    CONSTRAINT one_value CHECK (
-        num_nonnulls(value_bool, value_int, value_float, value_time, value_text, value_numeric,
-                     value_json) <= 1)
+    value_json jsonb
 ) PARTITION BY RANGE (ingested_at);
 
 -- What each partition gets, indexes above all. They stand here and not on the parent because of

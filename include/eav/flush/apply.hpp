@@ -1,7 +1,7 @@
 // Writes resolved values to history and projection, around those that make it fail.
 #pragma once
 
-#include "eav/core/batch_order.hpp"
+#include "eav/flush/history.hpp"
 #include "eav/flush/resolve.hpp"
 #include "eav/projection/projector.hpp"
 
@@ -11,12 +11,6 @@ struct Applied {
   int64 flushed = 0;    // rows written to history
   int64 projected = 0;  // values that became the newest of their attribute
 };
-
-// The rows of a batch in the order of the projection (core/batch_order.hpp).
-using Order = std::span<const core::EntityKey>;
-
-// History alone, in the order of its index. Rows that are there already are passed over.
-int64 write_history(std::span<const ingest::StagedRow> rows, Order order);
 
 // The projection alone; see projection::project().
 int64 write_projection(std::span<const ingest::StagedRow> rows, Order order, pg::OnLock on_lock,

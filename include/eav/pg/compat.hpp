@@ -58,4 +58,13 @@ inline IndexScanDesc begin_index_scan(Relation heap, Relation index, Snapshot sn
 #endif
 }
 
+// True when a partition keeps its columns in another order than the partitioned table.
+inline bool has_other_columns_than_root(ResultRelInfo* leaf, [[maybe_unused]] EState* estate) {
+#if PG_VERSION_NUM >= 160000
+  return ExecGetRootToChildMap(leaf, estate) != nullptr;
+#else
+  return leaf->ri_RootToPartitionMap != nullptr;
+#endif
+}
+
 }  // namespace eav::pg
