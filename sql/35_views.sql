@@ -15,8 +15,10 @@ SELECT v.tenant_id,
                 v.value_float::text,
                 v.value_numeric::text,
                 v.value_bool::text,
-                (to_jsonb(v.value_time AT TIME ZONE 'UTC') #>> '{}')
-                    || CASE WHEN isfinite(v.value_time) THEN '+00:00' ELSE '' END,
+                CASE WHEN isfinite(v.value_time)
+                     THEN regexp_replace(to_jsonb(v.value_time AT TIME ZONE 'UTC') #>> '{}',
+                                         '( BC)?$', '+00:00\1')
+                     ELSE v.value_time::text END,
                 v.value_json::text) AS value,
        v.value_text,
        v.value_int,

@@ -62,7 +62,8 @@ void apply_or_split(const Attempt& work) {
   }
   if (const ErrorData* const error = try_once(work)) {
     const StagedRow& row = work.rows[work.order.front().row];
-    work.rejects->push_back({row.tuple, work.description, {error->sqlerrcode, error->message}});
+    work.rejects->push_back(
+        {row.tuple, work.description, {error->sqlerrcode, error->message}, row.attribute});
   }
 }
 

@@ -99,7 +99,7 @@ void flush_piece(std::span<const HeapTuple> tuples, TupleDesc description, Origi
     StagedRow row;
     if (const ingest::Rejection rejection =
             ingest::read_row(tuple, description, origin, run.started_at, row)) {
-      rejects.push_back({tuple, description, rejection});
+      rejects.push_back({tuple, description, rejection, row.attribute});
     } else {
       rows.push_back(row);
     }
@@ -240,9 +240,9 @@ FlushResult run_flush(int64 max_values) {
 
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
-    write_state({core::advance(rule.previous, rule.current, rule.limit, storage), run.started_at,
-                 run.ingested_at - 1, run.result.flushed, run.result.projected, run.result.rejected,
-                 run.backlog});
+    write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
+                 rule.limit == UINT64_MAX ? run.started_at : state.snapshot_at, run.ingested_at - 1,
+                 run.result.flushed, run.result.projected, run.result.rejected, run.backlog});
   }
   run.result.has_more = rule.limit != UINT64_MAX;
   SPI_finish();

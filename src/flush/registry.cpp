@@ -7,6 +7,7 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
+#include "eav/pg/held_keys.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
 
@@ -206,7 +207,11 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
       "FROM unnest($1, $2, $3, $4) AS k (tenant_id, name, data_type, projection) "
       "ON CONFLICT DO NOTHING",
       {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID});
-  pg::write_rows(attributes, on_lock, [](std::span<const NewAttribute> some) {
+  pg::HeldKeys held("attributes", "attributes_tenant_id_name_key");
+  const auto is_held = [&held](const NewAttribute& attribute) {
+    return held.contains(attribute.key.tenant_id, text_datum(attribute.key.name), F_TEXTEQ);
+  };
+  pg::insert_rows(attributes, on_lock, is_held, [](std::span<const NewAttribute> some) {
     const auto [tenants, names] = name_arrays(some);
     auto* const types = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const untyped = static_cast<bool*>(palloc(sizeof(bool) * some.size()));
@@ -219,6 +224,7 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
     insert.run({tenants, names, pg::make_array(types, untyped, some.size(), TEXTOID),
                 pg::make_array(projections, nullptr, some.size(), TEXTOID)});
   });
+  held.close();
   auto* const names =
       static_cast<AttributeName*>(palloc(sizeof(AttributeName) * attributes.size()));
   for (std::size_t i = 0; i < attributes.size(); ++i) {
@@ -228,19 +234,28 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
 }
 
 bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock) {
-  static pg::Statement update(
+  static pg::Statement skipping(
+      "WITH free AS (SELECT tenant_id, attribute_id FROM eav.attributes "
+      "WHERE tenant_id = $1 AND attribute_id = $2 AND is_inferred "
+      "AND (data_type IS NULL OR data_type = 'int' AND $3 = 'float') "
+      "FOR NO KEY UPDATE SKIP LOCKED) "
+      "UPDATE eav.attributes a SET data_type = $3, "
+      "projection = CASE WHEN a.data_type IS NULL THEN $4 ELSE a.projection END "
+      "FROM free WHERE (a.tenant_id, a.attribute_id) = (free.tenant_id, free.attribute_id)",
+      {INT8OID, INT4OID, TEXTOID, TEXTOID});
+  static pg::Statement waiting(
       "UPDATE eav.attributes SET data_type = $3, "
       "projection = CASE WHEN data_type IS NULL THEN $4 ELSE projection END "
       "WHERE tenant_id = $1 AND attribute_id = $2 AND is_inferred "
       "AND (data_type IS NULL OR data_type = 'int' AND $3 = 'float')",
       {INT8OID, INT4OID, TEXTOID, TEXTOID});
-  const std::span<const AttributeId> one(&id, 1);
-  const bool done = pg::write_rows(one, on_lock, [type](std::span<const AttributeId> some) {
-    update.run({Int64GetDatum(some[0].tenant_id), Int32GetDatum(some[0].attribute_id),
-                text_datum(core::name_of(type)), text_datum(core::name_of(auto_projection(type)))});
-  });
-  load(one);
-  return done;
+  pg::Statement& update = on_lock == pg::OnLock::skip ? skipping : waiting;
+  update.run({Int64GetDatum(id.tenant_id), Int32GetDatum(id.attribute_id),
+              text_datum(core::name_of(type)), text_datum(core::name_of(auto_projection(type)))});
+  load({&id, 1});
+  const Attribute& attribute = *find(id);
+  return attribute.type && !(attribute.type == core::DataType::integer &&
+                             type == core::DataType::floating && attribute.is_inferred);
 }
 
 core::Projection auto_projection(std::optional<core::DataType> type) {

@@ -5,6 +5,7 @@
 
 #include "eav/core/key_index.hpp"
 #include "eav/flush/registry.hpp"
+#include "eav/pg/held_keys.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
@@ -28,7 +29,7 @@ void keep_rows(Rows& rows, const Unresolved& unresolved, Check&& check) {
     bool held_up = false;
     const Rejection rejection = check(candidate, held_up);
     if (rejection) {
-      unresolved.rejects->push_back({row.tuple, unresolved.description, rejection});
+      unresolved.rejects->push_back({row.tuple, unresolved.description, rejection, row.attribute});
     } else if (held_up) {
       unresolved.held_up->push_back(row);
     } else {
@@ -166,15 +167,29 @@ std::optional<DataType> new_type(const StagedRow& row, const Attribute& attribut
   return !attribute.type || type == DataType::floating ? type : std::nullopt;
 }
 
+// Rows of one attribute ask for the same change; one that could not be made is not tried again.
+bool retype_once(const StagedRow& row, DataType type, pg::OnLock on_lock,
+                 core::ArenaVector<const Attribute*>& held) {
+  if (std::find(held.begin(), held.end(), row.resolved) != held.end()) {
+    return false;
+  }
+  if (registry::retype({row.tenant_id, row.attribute_id}, type, on_lock)) {
+    return true;
+  }
+  held.push_back(row.resolved);
+  return false;
+}
+
 void resolve_attributes(Rows& rows, const Unresolved& unresolved) {
   find_attributes(rows, unresolved.on_lock);
-  keep_rows(rows, unresolved, [&unresolved](StagedRow& row, bool& held_up) -> Rejection {
+  core::ArenaVector<const Attribute*> held(batch_arena());
+  keep_rows(rows, unresolved, [&](StagedRow& row, bool& held_up) -> Rejection {
     if (row.resolved == nullptr) {
       return unknown_attribute(row, held_up);
     }
     row.attribute_id = row.resolved->attribute_id;
     if (const auto type = new_type(row, *row.resolved)) {
-      held_up = !registry::retype({row.tenant_id, row.attribute_id}, *type, unresolved.on_lock);
+      held_up = !retype_once(row, *type, unresolved.on_lock, held);
     }
     return {};
   });
@@ -244,10 +259,19 @@ void register_external_ids(const core::KeyIndex& keys, std::span<const uint32> n
       "INSERT INTO eav.entities (tenant_id, external_id) SELECT * FROM unnest($1, $2) "
       "ON CONFLICT DO NOTHING",
       {INT8ARRAYOID, TEXTARRAYOID});
-  pg::write_rows(numbers, on_lock, [&keys](std::span<const uint32> some) {
+  pg::HeldKeys held("entities", "entities_tenant_id_external_id_key");
+  const auto is_held = [&](uint32 number) {
+    const core::NameKey& key = keys[number];
+    return held.contains(key.tenant_id,
+                         PointerGetDatum(cstring_to_text_with_len(
+                             key.name.data(), static_cast<int>(key.name.size()))),
+                         F_TEXTEQ);
+  };
+  pg::insert_rows(numbers, on_lock, is_held, [&keys](std::span<const uint32> some) {
     const auto [tenants, names] = arrays_of(keys, some);
     insert.run({tenants, names});
   });
+  held.close();
 }
 
 void resolve_entities(Rows& rows, const Unresolved& unresolved) {

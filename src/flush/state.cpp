@@ -22,10 +22,11 @@ void remember_place(Datum tid) {
 
 void select_state() {
   static pg::Statement by_place(
-      "SELECT ctid, xmin, snapshot, ingested_at, backlog FROM eav.flush_state WHERE ctid = $1",
+      "SELECT ctid, xmin, snapshot, ingested_at, backlog, snapshot_at FROM eav.flush_state WHERE "
+      "ctid = $1",
       {TIDOID});
   static pg::Statement by_scan(
-      "SELECT ctid, xmin, snapshot, ingested_at, backlog FROM eav.flush_state", {});
+      "SELECT ctid, xmin, snapshot, ingested_at, backlog, snapshot_at FROM eav.flush_state", {});
   if (ItemPointerIsValid(&last_place)) {
     by_place.run({PointerGetDatum(&last_place)});
     if (SPI_processed == 1) {
@@ -57,6 +58,7 @@ State read_state() {
   state.snapshot = pg::view_of_datum(pg::cell(0, 3).value);
   state.ingested_at = DatumGetTimestampTz(pg::cell(0, 4).value);
   state.backlog = DatumGetInt64(pg::cell(0, 5).value);
+  state.snapshot_at = DatumGetTimestampTz(pg::cell(0, 6).value);
   return state;
 }
 
@@ -83,10 +85,12 @@ void write_state(const Progress& progress) {
 bool record_gap() {
   static pg::Statement is_intact("SELECT FROM eav.staging_epoch", {});
   static pg::Statement record(
-      "WITH state AS (UPDATE eav.flush_state SET epoch = epoch + 1 RETURNING epoch, snapshot_at), "
+      "WITH last AS (SELECT snapshot_at FROM eav.flush_state), "
+      "state AS (UPDATE eav.flush_state SET epoch = epoch + 1, snapshot_at = clock_timestamp() "
+      "RETURNING epoch, snapshot_at), "
       "gap AS (INSERT INTO eav.ingest_gaps (epoch, gap_start, gap_end, reason) "
-      "SELECT epoch, snapshot_at, clock_timestamp(), "
-      "'staging was emptied by crash recovery or promotion' FROM state) "
+      "SELECT state.epoch, last.snapshot_at, state.snapshot_at, "
+      "'staging was emptied by crash recovery or promotion' FROM state, last) "
       "INSERT INTO eav.staging_epoch SELECT epoch FROM state",
       {});
   is_intact.run({});

@@ -3,8 +3,8 @@
 // Entities are worked on in the order of their keys. An existing row is locked with SKIP LOCKED
 // semantics, merged and updated through the executor (so triggers and indexes are served); a
 // locked one goes to `blocked`. Rows that do not exist yet are inserted together, with ON
-// CONFLICT DO NOTHING under a short lock timeout: an open transaction that has inserted the
-// same key makes the insert give up, and the values are blocked too. What another transaction
+// CONFLICT DO NOTHING: keys that an open transaction has inserted are left out, and their
+// values are blocked too. What another transaction
 // inserted and committed in between is found on a second look.
 #include "eav/projection/projector.hpp"
 
@@ -12,6 +12,7 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
+#include "eav/pg/held_keys.hpp"
 #include "eav/pg/lock_wait.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
@@ -206,6 +207,10 @@ void mark_returned(std::span<Group* const> groups, State state) {
   }
 }
 
+bool holds(pg::HeldKeys& held, const Group& group) {
+  return held.contains(group.tenant_id, Int64GetDatum(group.entity_id), F_INT8EQ);
+}
+
 // Registers the entities that are not. One that another open transaction registers counts as
 // blocked: should that transaction roll back, the entity would have no registration.
 void register_entities(std::span<Group* const> groups, OnLock on_lock) {
@@ -221,10 +226,13 @@ void register_entities(std::span<Group* const> groups, OnLock on_lock) {
       "WHERE NOT EXISTS (SELECT FROM eav.entities e "
       "                  WHERE e.tenant_id = k.tenant_id AND e.entity_id = k.entity_id)",
       {INT8ARRAYOID, INT8ARRAYOID});
-  const bool complete = pg::write_rows(groups, on_lock, [](std::span<Group* const> some) {
+  pg::HeldKeys held("entities", "entities_pkey");
+  const auto is_held = [&held](const Group* group) { return holds(held, *group); };
+  const bool complete = pg::insert_rows(groups, on_lock, is_held, [](std::span<Group* const> some) {
     const auto [tenants, entities] = keys_of(some);
     insert.run({tenants, entities});
   });
+  held.close();
   if (!complete) {
     const auto [tenants, entities] = keys_of(groups);
     find_unregistered.run({tenants, entities});
@@ -243,7 +251,9 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
       "SELECT * FROM unnest($1, $2, $3, $4, $5) "
       "ON CONFLICT DO NOTHING RETURNING tenant_id, entity_id",
       {INT8ARRAYOID, INT8ARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID});
-  pg::write_rows(groups, on_lock, [](std::span<Group* const> some) {
+  pg::HeldKeys held("entity_jsonb", "entity_jsonb_pkey");
+  const auto is_held = [&held](const Group* group) { return holds(held, *group); };
+  pg::insert_rows(groups, on_lock, is_held, [](std::span<Group* const> some) {
     const Document empty = empty_document();
     auto* const hot = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const live = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
@@ -260,6 +270,7 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
                 pg::make_array(versions, nullptr, some.size(), BYTEAOID)});
     mark_returned(some, State::written);
   });
+  held.close();
   for (const Group* group : groups) {
     if (group->state == State::written) {
       const RowPointer* const rows = group->begin;

@@ -147,7 +147,7 @@ void write(flush::Rows& rows) {
   flush::Rows held_up(arena);
   flush::resolve(rows, {pg::OnLock::wait, &rejects, &held_up, nullptr});
   if (!rejects.empty()) {
-    raise_rejection(rejects[0].rejection, "attributes");
+    raise_rejection(rejects[0].rejection, ingest::view_of(rejects[0].attribute));
   }
   flush::ensure_partitions();
   // Two calls of one backend may fall into one microsecond.

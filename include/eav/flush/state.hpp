@@ -8,6 +8,7 @@ namespace eav::flush {
 
 struct State {
   core::SnapshotView snapshot;
+  TimestampTz snapshot_at;  // what was committed by then has been flushed
   TimestampTz ingested_at;  // the highest given out
   int64 backlog;
   bool is_committed;  // false when the current transaction wrote it

@@ -10,6 +10,7 @@ struct RejectedRow {
   HeapTuple tuple;
   TupleDesc description;
   Rejection rejection;
+  const text* attribute;  // its name, when it was given by name; for messages
 };
 using Rejects = core::ArenaVector<RejectedRow>;
 

@@ -3,6 +3,8 @@
 
 #include <span>
 
+#include "eav/core/arena.hpp"
+#include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"
 
@@ -12,11 +14,12 @@ namespace eav::pg {
 // everybody; a client's own statement waits, as any statement does.
 enum class OnLock : uint8 { skip, wait };
 
-// Runs body(span), which inserts or updates one row per element. With skip, in a subtransaction
-// that gives up when it has to wait for a lock; then element by element, so that only those
-// whose row is held are left out. True when none was. Other errors are raised.
-template <typename Element, typename Body>
-bool write_rows(std::span<const Element> elements, OnLock on_lock, Body&& body) {
+// Runs body(span), which inserts one row per element. With skip, elements for which is_held()
+// says that an open transaction has their key are left out beforehand. Should another key be
+// taken in between, a subtransaction gives up when it has to wait for it, and goes on element
+// by element. True when none was left out. Other errors are raised.
+template <typename Element, typename IsHeld, typename Body>
+bool insert_rows(std::span<const Element> elements, OnLock on_lock, IsHeld&& is_held, Body&& body) {
   if (on_lock == OnLock::wait) {
     body(elements);
     return true;
@@ -33,12 +36,19 @@ bool write_rows(std::span<const Element> elements, OnLock on_lock, Body&& body) 
     }
     return error == nullptr;
   };
-  if (elements.empty() || run(elements, "20ms")) {
-    return true;
+  core::ArenaVector<Element> free(arena_of(CurrentMemoryContext));
+  for (const Element& element : elements) {
+    if (!is_held(element)) {
+      free.push_back(element);
+    }
   }
-  bool complete = true;
-  for (std::size_t i = 0; i < elements.size(); ++i) {
-    complete = run(elements.subspan(i, 1), "1ms") && complete;
+  bool complete = free.size() == elements.size();
+  const std::span<const Element> wanted(free.data(), free.size());
+  if (wanted.empty() || run(wanted, "20ms")) {
+    return complete;
+  }
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    complete = run(wanted.subspan(i, 1), "1ms") && complete;
   }
   return complete;
 }
