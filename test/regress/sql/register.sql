@@ -73,6 +73,12 @@ SELECT eav.register_attribute(:acme, 'speed', 'int') - eav.register_attribute(50
 UPDATE eav.attributes SET is_inferred = true WHERE name = 'a int';
 SELECT eav.register_attribute(500, 'a int', 'int') > 0;
 SELECT is_inferred FROM eav.attributes WHERE name = 'a int';
+-- One that has only been cleared so far has no type and gets it now, with its projection.
+INSERT INTO eav.attributes (tenant_id, name, data_type, projection, is_inferred)
+VALUES (500, 'cleared 1', NULL, 'live', true), (500, 'cleared 2', NULL, 'live', true);
+SELECT eav.register_attribute(500, 'cleared 1', 'text') > 0,
+       eav.register_attribute(500, 'cleared 2', 'int', 'none') > 0;
+SELECT name, data_type, projection, is_inferred FROM eav.attributes WHERE name LIKE 'cleared%';
 SELECT error_of($$SELECT eav.register_attribute(NULL, 'x', 'int')$$);
 SELECT error_of($$SELECT eav.register_attribute(99, 'x', 'int')$$);
 SELECT error_of($$SELECT eav.register_attribute(500, NULL, 'int')$$);
