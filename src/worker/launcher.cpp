@@ -19,8 +19,8 @@ namespace eav::worker {
 
 namespace {
 
-constexpr long look_interval = 60 * 1000;  // ms between looks for new databases
-constexpr long retry_interval = 1000;      // ms, when no process slot was free
+constexpr long look_interval = 60L * 1000;  // ms between looks for new databases
+constexpr long retry_interval = 1000;       // ms, when no process slot was free
 
 // Starts what has not been started; false when slots ran out.
 bool start_missing(List** started) {

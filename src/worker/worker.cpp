@@ -204,6 +204,12 @@ int delay_after(const Loop& loop) {
   return loop.has_more && settings.worker_enabled ? 0 : settings.flush_interval;
 }
 
+// Between ticks there is nothing to cancel; any other backend ignores it when idle, too.
+void check_for_interrupts() {
+  QueryCancelPending = false;
+  CHECK_FOR_INTERRUPTS();
+}
+
 void sleep_until(TimestampTz wake_up) {
   for (;;) {
     const long remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_up);
@@ -214,7 +220,7 @@ void sleep_until(TimestampTz wake_up) {
                                  remaining, PG_WAIT_EXTENSION);
     if ((events & WL_LATCH_SET) != 0) {
       ResetLatch(MyLatch);
-      CHECK_FOR_INTERRUPTS();
+      check_for_interrupts();
     }
   }
 }
@@ -247,7 +253,7 @@ void wait_for_end_of(FullTransactionId after) {
       }
     }
     sleep_until(TimestampTzPlusMilliseconds(started_at, delay_after(loop)));
-    CHECK_FOR_INTERRUPTS();
+    check_for_interrupts();
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);

@@ -44,10 +44,12 @@ class ArenaVector {
     if (capacity <= capacity_) {
       return;
     }
+    // T may well be a pointer. NOLINTBEGIN(bugprone-sizeof-expression)
     T* grown = static_cast<T*>(arena_.allocate(arena_.context, capacity * sizeof(T)));
     if (size_ > 0) {
       std::memcpy(static_cast<void*>(grown), data_, size_ * sizeof(T));
     }
+    // NOLINTEND(bugprone-sizeof-expression)
     if (data_ != nullptr) {
       arena_.release(arena_.context, data_);
     }

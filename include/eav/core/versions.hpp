@@ -21,6 +21,8 @@ namespace eav::core {
 struct Version {
   std::int64_t observed_at;
   std::int64_t ingested_at;
+  // The check sees the 0 that a defaulted comparison uses inside.
+  // NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const Version&) const = default;
 };
 

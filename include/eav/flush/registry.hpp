@@ -31,6 +31,8 @@ struct AttributeName {
 struct AttributeId {
   int64 tenant_id;
   int32 attribute_id;
+  // The check sees the 0 that a defaulted comparison uses inside.
+  // NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const AttributeId&) const = default;
 };
 
