@@ -62,8 +62,13 @@ void apply_or_split(const Attempt& work) {
   }
   if (const ErrorData* const error = try_once(work)) {
     const StagedRow& row = work.rows[work.order.front().row];
-    work.rejects->push_back(
-        {row.tuple, work.description, {error->sqlerrcode, error->message}, row.attribute});
+    if (row.in_history) {
+      // A reject could be replayed into history a second time; the backlog keeps it as it is.
+      work.blocked->push_back(&row);
+    } else {
+      work.rejects->push_back(
+          {row.tuple, work.description, {error->sqlerrcode, error->message}, row.attribute});
+    }
   }
 }
 

@@ -19,7 +19,8 @@ int64 write_projection(std::span<const ingest::StagedRow> rows, Order order, pg:
 // History, then projection, in a subtransaction. When it fails for a reason that lies in the
 // values (a trigger or a constraint refused them), halves of the batch are tried, down to the
 // single value, which is tried once more and then rejected. Errors that are not about the
-// values are raised. Values whose projection is held locked go to `blocked`.
+// values are raised. Values whose projection is held locked go to `blocked`, and so do those
+// that are in history already and whose projection fails.
 Applied apply(std::span<const ingest::StagedRow> rows, Order order, TupleDesc description,
               ingest::Rejects& rejects, core::ArenaVector<projection::RowPointer>& blocked);
 
