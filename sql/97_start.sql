@@ -4,7 +4,7 @@ DO $$
 BEGIN
     PERFORM eav.start_worker();
 EXCEPTION WHEN insufficient_resources THEN
-    RAISE NOTICE 'the flush worker was not started: %', SQLERRM
+    RAISE WARNING 'the flush worker was not started: %', SQLERRM
         USING HINT = 'Raise max_worker_processes and call eav.start_worker().';
 END;
 $$;

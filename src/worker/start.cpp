@@ -10,7 +10,6 @@
 extern "C" {
 #include <catalog/pg_database.h>
 #include <postmaster/bgworker.h>
-#include <storage/ipc.h>
 #include <storage/lock.h>
 }
 
@@ -23,6 +22,8 @@ constexpr uint16 worker_object = 25974;
 LOCKTAG worker_tag() {
   LOCKTAG tag;
   SET_LOCKTAG_OBJECT(tag, MyDatabaseId, DatabaseRelationId, MyDatabaseId, worker_object);
+  // As advisory locks are: kept when a transaction aborts, released when the process ends.
+  tag.locktag_lockmethodid = USER_LOCKMETHOD;
   return tag;
 }
 
@@ -47,9 +48,6 @@ bool start_worker(Oid database, FullTransactionId after) {
 
 bool become_the_worker() {
   const LOCKTAG tag = worker_tag();
-  // The server releases session locks only with a transaction; a process that exits between two
-  // would leave this one behind.
-  before_shmem_exit([](int, Datum) { LockReleaseAll(DEFAULT_LOCKMETHOD, true); }, Datum(0));
   return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
