@@ -1,4 +1,8 @@
 -- The registry: who sends (tenants), about what (entities), and what it means (attributes).
+--
+-- No foreign keys: the registering functions and the flush check the tenant themselves, with the
+-- latest snapshot. A foreign key would check with that of the caller's transaction, lock the
+-- tenant's row for every new entity, and leave a parallel restore without an order that works.
 
 CREATE FUNCTION eav.is_valid_name(name text) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eav_is_valid_name';
@@ -18,7 +22,7 @@ COMMENT ON TABLE eav.tenants IS 'One row per tenant. A value of a tenant that is
 -- their own devices from 1; a producer may send numeric ids and external ids side by side.
 CREATE SEQUENCE eav.entity_id_seq START WITH 1000000000000 MINVALUE 1000000000000;
 CREATE TABLE eav.entities (
-    tenant_id bigint NOT NULL REFERENCES eav.tenants,
+    tenant_id bigint NOT NULL,
     entity_id bigint NOT NULL DEFAULT nextval('eav.entity_id_seq'),
     external_id text CHECK (eav.is_valid_name(external_id)),
     entity_type text CHECK (eav.is_valid_name(entity_type)),
@@ -35,7 +39,7 @@ COMMENT ON COLUMN eav.entities.external_id IS 'The name the outside world uses, 
 CREATE SEQUENCE eav.attribute_id_seq AS integer;
 CREATE TABLE eav.attributes (
     attribute_id integer NOT NULL DEFAULT nextval('eav.attribute_id_seq'),
-    tenant_id bigint NOT NULL REFERENCES eav.tenants,
+    tenant_id bigint NOT NULL,
     name text NOT NULL CHECK (eav.is_valid_name(name)),
     data_type text
         CHECK (data_type IN ('text', 'int', 'float', 'numeric', 'bool', 'timestamp', 'json')),

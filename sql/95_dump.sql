@@ -1,5 +1,5 @@
 -- What pg_dump takes along: the rows that users made. CREATE EXTENSION leaves all these tables
--- empty, so that a restore meets no row of its own. pg_dump orders them by their foreign keys.
+-- empty, so that a restore meets no row of its own.
 --
 -- Left out: flush_state and the staging tables, whose transaction ids mean nothing in another
 -- cluster, and history, whose partitions are no members of the extension and are dumped as tables.

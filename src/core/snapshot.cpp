@@ -11,7 +11,7 @@ SnapshotView advance(const SnapshotView& previous, const SnapshotView& current, 
   const SnapshotView& reaching = limit >= previous.xmax ? current : previous;
   storage.clear();
   for (const std::uint64_t xid : reaching.in_progress) {
-    const bool is_taken = previous.sees(xid) || (xid < limit && current.sees(xid));
+    const bool is_taken = xid < limit && current.sees(xid);
     if (xid < xmax && !is_taken) {
       storage.push_back(xid);
     }

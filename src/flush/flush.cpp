@@ -290,9 +290,10 @@ void ensure_partitions() {
 EAV_FUNCTION(eav_stage_flush) {
   const TimestampTz start = GetCurrentTimestamp();
   if (!PG_ARGISNULL(0) && PG_GETARG_INT64(0) < 1) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("max_values must be at least 1, not " INT64_FORMAT, PG_GETARG_INT64(0)),
-                    errhint("Pass null to take everything.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_values must be at least 1"),
+             errdetail("It is " INT64_FORMAT ".", PG_GETARG_INT64(0)),
+             errhint("Pass null to take everything.")));
   }
   const eav::flush::FlushResult result =
       eav::flush::flush(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0));

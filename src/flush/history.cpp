@@ -158,8 +158,8 @@ int64 write_history(std::span<const StagedRow> rows, Order by_entity) {
   Source source{rows, {order.data(), order.size()}, 0};
   Relation const history = table_open(pg::relation_oid("entity_values_ts"), RowExclusiveLock);
   auto written = static_cast<int64>(order.size());
-  if (!pg::insert_into_one_partition(history, column_count, fill_row, &source, order.size(),
-                                     earliest, latest)) {
+  if (!pg::insert_into_one_partition(history, column_count, column_first_value, fill_row, &source,
+                                     order.size(), earliest, latest)) {
     // A trigger may have taken rows out.
     written = static_cast<int64>(pg::copy_into(history, copy_columns(), next_copy_row, &source));
   }

@@ -72,7 +72,14 @@ std::optional<DataType> type_for_new(const StagedRow& row) {
   if (row.value.cleared) {
     return std::nullopt;
   }
-  return row.unparsed != nullptr ? core::infer_type(ingest::view_of(row.unparsed)) : row.value.type;
+  if (row.unparsed == nullptr) {
+    return row.value.type;
+  }
+  const std::string_view text = ingest::view_of(row.unparsed);
+  const DataType type = core::infer_type(text);
+  // What only begins like JSON is text.
+  ingest::Value json;
+  return type == DataType::json && ingest::parse_value(text, type, json) ? DataType::text : type;
 }
 
 // Attributes named but unknown to this backend: read, then registered.

@@ -61,14 +61,24 @@ bool is_plain(const IndexInfo* index) {
          index->ii_ExclusionOps == nullptr;
 }
 
-bool is_plain(const Target& target, int columns) {
+// COPY would check them. Those columns that the caller always fills may have one.
+bool has_surprising_not_null(TupleDesc description, int filled_columns) {
+  for (int column = filled_columns; column < description->natts; ++column) {
+    if (TupleDescAttr(description, column)->attnotnull) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool is_plain(const Target& target, int columns, int filled_columns) {
   const ResultRelInfo* const leaf = target.leaf;
   const TupleDesc description = RelationGetDescr(leaf->ri_RelationDesc);
   const TupleConstr* const constraints = description->constr;
   return target.root->ri_TrigDesc == nullptr && leaf->ri_TrigDesc == nullptr &&
          leaf->ri_FdwRoutine == nullptr &&
          !has_other_columns_than_root(target.leaf, target.estate) &&
-         description->natts == columns &&
+         description->natts == columns && !has_surprising_not_null(description, filled_columns) &&
          (constraints == nullptr ||
           (constraints->num_check == 0 && !constraints->has_generated_stored)) &&
          std::all_of(leaf->ri_IndexRelationInfo, leaf->ri_IndexRelationInfo + leaf->ri_NumIndices,
@@ -150,8 +160,9 @@ void insert_rows(const Target& target, FillRow fill, void* state, std::size_t co
 
 }  // namespace
 
-bool insert_into_one_partition(Relation parent, int columns, FillRow fill, void* state,
-                               std::size_t count, std::size_t first, std::size_t last) {
+bool insert_into_one_partition(Relation parent, int columns, int filled_columns, FillRow fill,
+                               void* state, std::size_t count, std::size_t first,
+                               std::size_t last) {
   if (RelationGetDescr(parent)->natts != columns) {
     return false;
   }
@@ -162,7 +173,7 @@ bool insert_into_one_partition(Relation parent, int columns, FillRow fill, void*
     return ExecFindPartition(target.modify, target.root, target.routing, slot, target.estate);
   };
   target.leaf = find_leaf(first);
-  const bool fits = find_leaf(last) == target.leaf && is_plain(target, columns);
+  const bool fits = find_leaf(last) == target.leaf && is_plain(target, columns, filled_columns);
   if (fits) {
     insert_rows(target, fill, state, count);
   }

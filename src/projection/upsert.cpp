@@ -191,6 +191,7 @@ Datum upsert(int64 tenant_id, int64 entity_id, Jsonb* attributes, TimestampTz ob
   if (!flush::registry::has_tenant(tenant_id)) {
     ereport(ERROR, (errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
                     errmsg("tenant " INT64_FORMAT " does not exist", tenant_id),
+                    errdetail("Table eav.tenants has no row for it."),
                     errhint("Register it with eav.register_tenant().")));
   }
   Members members = read_members(attributes, pattern);
@@ -212,7 +213,9 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
   for (int argument = 0; argument < 3; ++argument) {
     if (PG_ARGISNULL(argument)) {
       ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                      errmsg("tenant_id, entity_id and attributes must not be null")));
+                      errmsg("tenant_id, entity_id and attributes must not be null"),
+                      errdetail("Argument %d is null.", argument + 1),
+                      errhint("Only observed_at may be null: it then is the present.")));
     }
   }
   Jsonb* const attributes = PG_GETARG_JSONB_P(2);
@@ -220,6 +223,7 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
     ereport(
         ERROR,
         (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("attributes must be a JSON object"),
+         errdetail("They are an array or a single value."),
          errhint("Pass an object of attribute names and values, such as {\"status\": \"on\"}.")));
   }
   const TimestampTz now = GetCurrentTimestamp();
@@ -227,9 +231,11 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
   if (TIMESTAMP_NOT_FINITE(observed_at) ||
       observed_at > TimestampTzPlusMilliseconds(
                         now, static_cast<int64>(eav::settings.max_future_skew) * 1000)) {
-    ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-                    errmsg("observed_at is infinite or more than %d s ahead of the server",
-                           eav::settings.max_future_skew)));
+    ereport(ERROR,
+            (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+             errmsg("observed_at is infinite or too far ahead of the server"),
+             errdetail("The limit is %d s (eav.max_future_skew).", eav::settings.max_future_skew),
+             errhint("Check the clock of the sender.")));
   }
   PG_RETURN_DATUM(
       eav::projection::upsert(PG_GETARG_INT64(0), PG_GETARG_INT64(1), attributes, observed_at));

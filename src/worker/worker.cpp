@@ -100,6 +100,7 @@ void pin_settings() {
   pin("lock_timeout", "1s");
   pin("statement_timeout", "0");
   pin("row_security", "off");
+  pin("session_replication_role", "origin");
 }
 
 void begin(const char* activity) {
@@ -287,6 +288,7 @@ void eav_worker_main(Datum argument) {
   if (!become_the_worker()) {
     proc_exit(0);
   }
+  pgstat_report_activity(STATE_IDLE, nullptr);
   wait_for_end_of(after);
   Loop loop;
   run(loop);

@@ -6,7 +6,7 @@
 -- Each seed is a random set of events of its own, delivered to two tenants in two orders, through
 -- staging in all its forms and through eav.upsert_hot_attributes(), with flushes, redeliveries and
 -- rolled back work in between. The second half of the seeds has the worker at work beside.
--- Another set of seeds: psql -v first_seed=1000 -v seeds=50.
+-- Other seeds: psql -v first_seed=1000 -v seeds=50.
 \if :{?seeds}
 \else
 \set seeds 20
@@ -75,8 +75,7 @@ FROM (SELECT DISTINCT ON (h.tenant_id, h.entity_id, h.attribute_id)
       FROM eav.entity_values_ts h
       JOIN eav.attributes a ON a.tenant_id = h.tenant_id AND a.attribute_id = h.attribute_id
       WHERE a.projection <> 'none'
-      ORDER BY h.tenant_id, h.entity_id, h.attribute_id, h.observed_at DESC, h.ingested_at DESC
-     ) AS newest
+      ORDER BY h.tenant_id, h.entity_id, h.attribute_id, h.observed_at DESC, h.ingested_at DESC) AS newest
 GROUP BY tenant_id, entity_id;
 
 -- What differs from it, of one tenant.
@@ -87,8 +86,7 @@ CREATE FUNCTION differences(tenant bigint)
     FROM (SELECT * FROM expected WHERE tenant_id = tenant) AS e
     FULL JOIN (SELECT * FROM eav.entity_jsonb WHERE tenant_id = tenant) AS p USING (entity_id)
     LEFT JOIN LATERAL (
-        SELECT string_agg(format('%s %s %s', attribute_id, observed_at, ingested_at), ', ')
-               AS versions
+        SELECT string_agg(format('%s %s %s', attribute_id, observed_at, ingested_at), ', ') AS versions
         FROM eav.projection_versions(p.versions)) AS v ON true
     WHERE (e.hot, e.live, e.versions) IS DISTINCT FROM (p.hot_attrs, p.live_attrs, v.versions)
 $$;
@@ -174,6 +172,7 @@ BEGIN
     RETURN true;
 END
 $$;
+
 -- Work that leaves nothing behind: values, and a flush of whatever is waiting.
 CREATE FUNCTION rolled_back(wanted_seed integer, tenant bigint) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -198,10 +197,9 @@ $$;
 CREATE PROCEDURE deliver(wanted_seed integer, tenant bigint, order_seed float)
 LANGUAGE plpgsql AS $$
 DECLARE
-    queue integer[];
+    queue integer[]; -- a third of the events twice
 BEGIN
     PERFORM setseed(order_seed);
-    -- A third of the events twice.
     queue := ARRAY(SELECT n FROM generate_series(1, 100) AS n, generate_series(0, (n % 3 = 0)::int)
                    ORDER BY random());
     FOR i IN 1..cardinality(queue) LOOP
@@ -216,15 +214,13 @@ BEGIN
             CALL compare(wanted_seed, tenant, i);
         END IF;
         IF random() < 0.2 THEN
-            PERFORM eav.stage_flush(CASE WHEN random() < 0.7
-                                         THEN 1 + floor(random() * 30)::bigint END);
+            PERFORM eav.stage_flush(CASE WHEN random() < 0.7 THEN 1 + floor(random() * 30)::bigint END);
             CALL compare(wanted_seed, tenant, i);
         END IF;
     END LOOP;
     COMMIT;
-    INSERT INTO delivered
-    SELECT wanted_seed, tenant, count(*) FROM unnest(queue) AS n
-    JOIN event e ON e.seed = wanted_seed AND e.event = n;
+    INSERT INTO delivered SELECT wanted_seed, tenant, count(*)
+    FROM unnest(queue) AS n JOIN event e ON e.seed = wanted_seed AND e.event = n;
     LOOP
         PERFORM eav.stage_flush();
         COMMIT;
@@ -254,8 +250,7 @@ $$;
 
 CREATE VIEW documents AS
 SELECT t.name, coalesce(e.external_id, e.entity_id::text) AS entity, p.hot_attrs, p.live_attrs
-FROM eav.tenants t JOIN eav.entity_jsonb p USING (tenant_id)
-JOIN eav.entities e USING (tenant_id, entity_id);
+FROM eav.entity_jsonb p JOIN eav.tenants t USING (tenant_id) JOIN eav.entities e USING (tenant_id, entity_id);
 
 SELECT plan(5 * :seeds + 4);
 SELECT :first_seed + :seeds - 1 AS last_seed, :first_seed + :seeds / 2 AS with_worker \gset

@@ -14,9 +14,9 @@ using FillRow = void (*)(void* state, std::size_t row, Datum* values, bool* null
 
 // Writes rows 0 to count - 1, of which rows `first` and `last` bound the partition key, and
 // returns true; or does nothing and returns false, when the rows do not all go to one partition
-// or when it has triggers, check constraints, generated or additional columns, or an index that
-// is unique, partial or on an expression.
-bool insert_into_one_partition(Relation parent, int columns, FillRow fill, void* state,
-                               std::size_t count, std::size_t first, std::size_t last);
+// or when it has triggers, check constraints, generated or additional columns, a NOT NULL on other
+// than the first filled_columns, or an index that is unique, partial or on an expression.
+bool insert_into_one_partition(Relation parent, int columns, int filled_columns, FillRow fill,
+                               void* state, std::size_t count, std::size_t first, std::size_t last);
 
 }  // namespace eav::pg

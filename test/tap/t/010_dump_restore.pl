@@ -99,13 +99,9 @@ $node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null',
 	'plain restore');
 fresh('custom');
 restore('custom');
-# pg_dump tells nobody which table of an extension refers to which, so in parallel they come in any
-# order: foreign keys must be told that all will be well.
+# In parallel the tables come in any order.
 fresh('parallel');
-{
-	local $ENV{PGOPTIONS} = '-c session_replication_role=replica';
-	restore('parallel', '--jobs=3');
-}
+restore('parallel', '--jobs=3');
 # Whoever maintains partitions while a dump is being restored finds nothing to do yet: neither
 # creates what the dump will create nor drops what it will look for.
 fresh('sections');
