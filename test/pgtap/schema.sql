@@ -44,8 +44,6 @@ SELECT col_is_pk('eav', 'attributes', ARRAY['tenant_id', 'attribute_id'], 'key o
 SELECT col_is_unique('eav', 'attributes', ARRAY['tenant_id', 'name'], 'names of attributes are unique per tenant');
 SELECT col_is_pk('eav', 'entity_jsonb', ARRAY['tenant_id', 'entity_id'], 'key of the projection');
 SELECT hasnt_pk('eav', 'entity_values_ts', 'history has no surrogate key');
-SELECT fk_ok('eav', 'entities', 'tenant_id', 'eav', 'tenants', 'tenant_id');
-SELECT fk_ok('eav', 'attributes', 'tenant_id', 'eav', 'tenants', 'tenant_id');
 SELECT is_empty($$
     SELECT i.indexrelid::regclass FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'eav'::regnamespace
