@@ -7,8 +7,8 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
-#include "eav/pg/held_keys.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
 
 extern "C" {
@@ -79,51 +79,40 @@ std::string_view text_view(Datum datum) {
   return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 }
 
-// Columns: tenant_id, attribute_id, name, data_type, projection, is_inferred.
-void keep_result() {
-  for (uint64 row = 0; row < SPI_processed; ++row) {
-    const int64 tenant_id = DatumGetInt64(pg::cell(row, 1).value);
-    Attribute attribute{};
-    attribute.attribute_id = DatumGetInt32(pg::cell(row, 2).value);
-    const std::string_view name = text_view(pg::cell(row, 3).value);
-    if (const pg::Cell type = pg::cell(row, 4); !type.is_null) {
-      attribute.type = core::data_type_from_name(text_view(type.value)).value();
-    }
-    attribute.projection = core::projection_from_name(text_view(pg::cell(row, 5).value)).value();
-    attribute.is_inferred = DatumGetBool(pg::cell(row, 6).value);
+// The columns of eav.attributes.
+enum Column : int {
+  column_attribute_id = 1,
+  column_tenant_id,
+  column_name,
+  column_data_type,
+  column_projection,
+  column_is_inferred
+};
 
-    auto& slot = cache->by_id[{tenant_id, attribute.attribute_id}];
-    if (slot == nullptr) {
-      slot = std::make_unique<Entry>(Entry{std::string(name), attribute});
-    }
-    slot->attribute = attribute;
-    slot->attribute.name = slot->name;
-    cache->by_name[{tenant_id, slot->name}] = &slot->attribute;
+void keep(TupleTableSlot* row) {
+  const int64 tenant_id = DatumGetInt64(pg::column_of(row, column_tenant_id));
+  Attribute attribute{};
+  attribute.attribute_id = DatumGetInt32(pg::column_of(row, column_attribute_id));
+  const std::string_view name = text_view(pg::column_of(row, column_name));
+  if (!slot_attisnull(row, column_data_type)) {
+    attribute.type =
+        core::data_type_from_name(text_view(pg::column_of(row, column_data_type))).value();
   }
-}
+  attribute.projection =
+      core::projection_from_name(text_view(pg::column_of(row, column_projection))).value();
+  attribute.is_inferred = DatumGetBool(pg::column_of(row, column_is_inferred));
 
-// Two arrays of equal length: the tenants, and the other half of the keys.
-template <typename Element, typename TenantOf, typename KeyOf>
-std::pair<Datum, Datum> key_arrays(std::span<const Element> elements, Oid type, TenantOf tenant_of,
-                                   KeyOf key_of) {
-  auto* const tenants = static_cast<Datum*>(palloc(sizeof(Datum) * elements.size()));
-  auto* const keys = static_cast<Datum*>(palloc(sizeof(Datum) * elements.size()));
-  for (std::size_t i = 0; i < elements.size(); ++i) {
-    tenants[i] = Int64GetDatum(tenant_of(elements[i]));
-    keys[i] = key_of(elements[i]);
+  auto& slot = cache->by_id[{tenant_id, attribute.attribute_id}];
+  if (slot == nullptr) {
+    slot = std::make_unique<Entry>(Entry{std::string(name), attribute});
   }
-  return {pg::make_array(tenants, nullptr, elements.size(), INT8OID),
-          pg::make_array(keys, nullptr, elements.size(), type)};
+  slot->attribute = attribute;
+  slot->attribute.name = slot->name;
+  cache->by_name[{tenant_id, slot->name}] = &slot->attribute;
 }
 
 Datum text_datum(std::string_view view) {
   return PointerGetDatum(cstring_to_text_with_len(view.data(), static_cast<int>(view.size())));
-}
-
-std::pair<Datum, Datum> name_arrays(std::span<const NewAttribute> attributes) {
-  return key_arrays(
-      attributes, TEXTOID, [](const auto& each) { return each.key.tenant_id; },
-      [](const auto& each) { return text_datum(each.key.name); });
 }
 
 }  // namespace
@@ -175,29 +164,24 @@ void load_tenants(std::span<const int64> tenant_ids) {
 }
 
 void load(std::span<const AttributeId> ids) {
-  static pg::Statement select(
-      "SELECT a.tenant_id, a.attribute_id, a.name, a.data_type, a.projection, a.is_inferred "
-      "FROM unnest($1, $2) AS k (tenant_id, attribute_id) "
-      "JOIN eav.attributes a USING (tenant_id, attribute_id)",
-      {INT8ARRAYOID, INT4ARRAYOID});
-  const auto [tenants, keys] = key_arrays(
-      ids, INT4OID, [](const auto& id) { return id.tenant_id; },
-      [](const auto& id) { return Int32GetDatum(id.attribute_id); });
-  select.run({tenants, keys});
-  keep_result();
+  pg::UniqueIndex index("attributes", "attributes_pkey", F_INT4EQ, pg::UniqueIndex::See::latest);
+  for (const AttributeId& id : ids) {
+    if (TupleTableSlot* const row = index.find(id.tenant_id, Int32GetDatum(id.attribute_id))) {
+      keep(row);
+    }
+  }
+  index.close();
 }
 
 void load(std::span<const AttributeName> names) {
-  static pg::Statement select(
-      "SELECT a.tenant_id, a.attribute_id, a.name, a.data_type, a.projection, a.is_inferred "
-      "FROM unnest($1, $2) AS k (tenant_id, name) "
-      "JOIN eav.attributes a ON a.tenant_id = k.tenant_id AND a.name = k.name",
-      {INT8ARRAYOID, TEXTARRAYOID});
-  const auto [tenants, keys] = key_arrays(
-      names, TEXTOID, [](const auto& name) { return name.tenant_id; },
-      [](const auto& name) { return text_datum(name.name); });
-  select.run({tenants, keys});
-  keep_result();
+  pg::UniqueIndex index("attributes", "attributes_tenant_id_name_key", F_TEXTEQ,
+                        pg::UniqueIndex::See::latest);
+  for (const AttributeName& name : names) {
+    if (TupleTableSlot* const row = index.find(name.tenant_id, text_datum(name.name))) {
+      keep(row);
+    }
+  }
+  index.close();
 }
 
 void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
@@ -207,24 +191,30 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
       "FROM unnest($1, $2, $3, $4) AS k (tenant_id, name, data_type, projection) "
       "ON CONFLICT DO NOTHING",
       {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID});
-  pg::HeldKeys held("attributes", "attributes_tenant_id_name_key");
-  const auto is_held = [&held](const NewAttribute& attribute) {
-    return held.contains(attribute.key.tenant_id, text_datum(attribute.key.name), F_TEXTEQ);
+  pg::UniqueIndex index("attributes", "attributes_tenant_id_name_key", F_TEXTEQ,
+                        pg::UniqueIndex::See::dirty);
+  const auto is_held = [&index](const NewAttribute& attribute) {
+    return index.is_held(attribute.key.tenant_id, text_datum(attribute.key.name));
   };
   pg::insert_rows(attributes, on_lock, is_held, [](std::span<const NewAttribute> some) {
-    const auto [tenants, names] = name_arrays(some);
+    auto* const tenants = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
+    auto* const names = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const types = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const untyped = static_cast<bool*>(palloc(sizeof(bool) * some.size()));
     auto* const projections = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     for (std::size_t i = 0; i < some.size(); ++i) {
+      tenants[i] = Int64GetDatum(some[i].key.tenant_id);
+      names[i] = text_datum(some[i].key.name);
       untyped[i] = !some[i].type.has_value();
       types[i] = text_datum(untyped[i] ? "" : core::name_of(*some[i].type));
       projections[i] = text_datum(core::name_of(auto_projection(some[i].type)));
     }
-    insert.run({tenants, names, pg::make_array(types, untyped, some.size(), TEXTOID),
+    insert.run({pg::make_array(tenants, nullptr, some.size(), INT8OID),
+                pg::make_array(names, nullptr, some.size(), TEXTOID),
+                pg::make_array(types, untyped, some.size(), TEXTOID),
                 pg::make_array(projections, nullptr, some.size(), TEXTOID)});
   });
-  held.close();
+  index.close();
   auto* const names =
       static_cast<AttributeName*>(palloc(sizeof(AttributeName) * attributes.size()));
   for (std::size_t i = 0; i < attributes.size(); ++i) {

@@ -5,9 +5,9 @@
 
 #include "eav/core/key_index.hpp"
 #include "eav/flush/registry.hpp"
-#include "eav/pg/held_keys.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
 
 namespace eav::flush {
@@ -222,32 +222,23 @@ struct ExternalIds {
   core::ArenaVector<bool> found;
 };
 
-std::pair<Datum, Datum> arrays_of(const core::KeyIndex& keys, std::span<const uint32> numbers) {
-  auto* const tenants = static_cast<Datum*>(palloc(sizeof(Datum) * numbers.size()));
-  auto* const names = static_cast<Datum*>(palloc(sizeof(Datum) * numbers.size()));
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const core::NameKey& key = keys[numbers[i]];
-    tenants[i] = Int64GetDatum(key.tenant_id);
-    names[i] = PointerGetDatum(
-        cstring_to_text_with_len(key.name.data(), static_cast<int>(key.name.size())));
-  }
-  return {pg::make_array(tenants, nullptr, numbers.size(), INT8OID),
-          pg::make_array(names, nullptr, numbers.size(), TEXTOID)};
+Datum name_datum(const core::NameKey& key) {
+  return PointerGetDatum(
+      cstring_to_text_with_len(key.name.data(), static_cast<int>(key.name.size())));
 }
 
 void look_up(ExternalIds& ids, std::span<const uint32> numbers) {
-  static pg::Statement select(
-      "SELECT k.ordinality, e.entity_id "
-      "FROM unnest($1, $2) WITH ORDINALITY AS k (tenant_id, external_id, ordinality) "
-      "JOIN eav.entities e ON e.tenant_id = k.tenant_id AND e.external_id = k.external_id",
-      {INT8ARRAYOID, TEXTARRAYOID});
-  const auto [tenants, names] = arrays_of(ids.keys, numbers);
-  select.run({tenants, names});
-  for (uint64 row = 0; row < SPI_processed; ++row) {
-    const uint32 number = numbers[DatumGetInt64(pg::cell(row, 1).value) - 1];
-    ids.entity_ids[number] = DatumGetInt64(pg::cell(row, 2).value);
-    ids.found[number] = true;
+  constexpr int column_entity_id = 2;
+  pg::UniqueIndex index("entities", "entities_tenant_id_external_id_key", F_TEXTEQ,
+                        pg::UniqueIndex::See::latest);
+  for (const uint32 number : numbers) {
+    const core::NameKey& key = ids.keys[number];
+    if (TupleTableSlot* const row = index.find(key.tenant_id, name_datum(key))) {
+      ids.entity_ids[number] = DatumGetInt64(pg::column_of(row, column_entity_id));
+      ids.found[number] = true;
+    }
   }
+  index.close();
 }
 
 core::ArenaVector<uint32> not_found(const ExternalIds& ids) {
@@ -266,19 +257,22 @@ void register_external_ids(const core::KeyIndex& keys, std::span<const uint32> n
       "INSERT INTO eav.entities (tenant_id, external_id) SELECT * FROM unnest($1, $2) "
       "ON CONFLICT DO NOTHING",
       {INT8ARRAYOID, TEXTARRAYOID});
-  pg::HeldKeys held("entities", "entities_tenant_id_external_id_key");
+  pg::UniqueIndex index("entities", "entities_tenant_id_external_id_key", F_TEXTEQ,
+                        pg::UniqueIndex::See::dirty);
   const auto is_held = [&](uint32 number) {
-    const core::NameKey& key = keys[number];
-    return held.contains(key.tenant_id,
-                         PointerGetDatum(cstring_to_text_with_len(
-                             key.name.data(), static_cast<int>(key.name.size()))),
-                         F_TEXTEQ);
+    return index.is_held(keys[number].tenant_id, name_datum(keys[number]));
   };
   pg::insert_rows(numbers, on_lock, is_held, [&keys](std::span<const uint32> some) {
-    const auto [tenants, names] = arrays_of(keys, some);
-    insert.run({tenants, names});
+    auto* const tenants = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
+    auto* const names = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      tenants[i] = Int64GetDatum(keys[some[i]].tenant_id);
+      names[i] = name_datum(keys[some[i]]);
+    }
+    insert.run({pg::make_array(tenants, nullptr, some.size(), INT8OID),
+                pg::make_array(names, nullptr, some.size(), TEXTOID)});
   });
-  held.close();
+  index.close();
 }
 
 void resolve_entities(Rows& rows, const Unresolved& unresolved) {

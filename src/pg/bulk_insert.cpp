@@ -14,8 +14,8 @@ namespace eav::pg {
 
 namespace {
 
-// Rows that go to the heap together, as in COPY.
-constexpr std::size_t slots_per_round = 1000;
+// Rows that go to the heap together: a page of them, or two.
+constexpr std::size_t slots_per_round = 128;
 
 struct Target {
   EState* estate;

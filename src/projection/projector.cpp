@@ -12,10 +12,10 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
-#include "eav/pg/held_keys.hpp"
 #include "eav/pg/lock_wait.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/pg/unique_index.hpp"
 
 extern "C" {
 #include <commands/trigger.h>
@@ -197,46 +197,53 @@ bool precedes(const Group* left, const Group* right) {
                                              : left->entity_id < right->entity_id;
 }
 
-// Gives the state to the groups whose keys an SPI result holds. The groups are sorted.
-void mark_returned(std::span<Group* const> groups, State state) {
+// Marks the groups whose keys an INSERT has returned. The groups are sorted.
+void mark_written(std::span<Group* const> groups) {
   for (uint64 row = 0; row < SPI_processed; ++row) {
     Group key{};
     key.tenant_id = DatumGetInt64(pg::cell(row, 1).value);
     key.entity_id = DatumGetInt64(pg::cell(row, 2).value);
-    (*std::lower_bound(groups.begin(), groups.end(), &key, precedes))->state = state;
+    (*std::lower_bound(groups.begin(), groups.end(), &key, precedes))->state = State::written;
   }
 }
 
-bool holds(pg::HeldKeys& held, const Group& group) {
-  return held.contains(group.tenant_id, Int64GetDatum(group.entity_id), F_INT8EQ);
+bool holds(pg::UniqueIndex& index, const Group& group) {
+  return index.is_held(group.tenant_id, Int64GetDatum(group.entity_id));
+}
+
+core::ArenaVector<Group*> unregistered(std::span<Group* const> groups) {
+  core::ArenaVector<Group*> result(pg::arena_of(CurrentMemoryContext));
+  pg::UniqueIndex index("entities", "entities_pkey", F_INT8EQ, pg::UniqueIndex::See::latest);
+  for (Group* const group : groups) {
+    if (index.find(group->tenant_id, Int64GetDatum(group->entity_id)) == nullptr) {
+      result.push_back(group);
+    }
+  }
+  index.close();
+  return result;
 }
 
 // Registers the entities that are not. One that another open transaction registers counts as
 // blocked: should that transaction roll back, the entity would have no registration.
 void register_entities(std::span<Group* const> groups, OnLock on_lock) {
   static pg::Statement insert(
-      "INSERT INTO eav.entities (tenant_id, entity_id) "
-      "SELECT k.tenant_id, k.entity_id FROM unnest($1, $2) AS k (tenant_id, entity_id) "
-      "WHERE NOT EXISTS (SELECT FROM eav.entities e "
-      "                  WHERE e.tenant_id = k.tenant_id AND e.entity_id = k.entity_id) "
+      "INSERT INTO eav.entities (tenant_id, entity_id) SELECT * FROM unnest($1, $2) "
       "ON CONFLICT DO NOTHING",
       {INT8ARRAYOID, INT8ARRAYOID});
-  static pg::Statement find_unregistered(
-      "SELECT k.tenant_id, k.entity_id FROM unnest($1, $2) AS k (tenant_id, entity_id) "
-      "WHERE NOT EXISTS (SELECT FROM eav.entities e "
-      "                  WHERE e.tenant_id = k.tenant_id AND e.entity_id = k.entity_id)",
-      {INT8ARRAYOID, INT8ARRAYOID});
-  pg::HeldKeys held("entities", "entities_pkey");
-  const auto is_held = [&held](const Group* group) { return holds(held, *group); };
-  const bool complete = pg::insert_rows(groups, on_lock, is_held, [](std::span<Group* const> some) {
-    const auto [tenants, entities] = keys_of(some);
-    insert.run({tenants, entities});
-  });
-  held.close();
+  const core::ArenaVector<Group*> fresh = unregistered(groups);
+  pg::UniqueIndex index("entities", "entities_pkey", F_INT8EQ, pg::UniqueIndex::See::dirty);
+  const auto is_held = [&index](const Group* group) { return holds(index, *group); };
+  const std::span<Group* const> wanted(fresh.data(), fresh.size());
+  const bool complete =
+      wanted.empty() || pg::insert_rows(wanted, on_lock, is_held, [](std::span<Group* const> some) {
+        const auto [tenants, entities] = keys_of(some);
+        insert.run({tenants, entities});
+      });
+  index.close();
   if (!complete) {
-    const auto [tenants, entities] = keys_of(groups);
-    find_unregistered.run({tenants, entities});
-    mark_returned(groups, State::blocked);
+    for (Group* const group : unregistered(wanted)) {
+      group->state = State::blocked;
+    }
   }
   for (Group* const group : groups) {
     if (!group->is_projected && group->state == State::missing) {
@@ -251,8 +258,8 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
       "SELECT * FROM unnest($1, $2, $3, $4, $5) "
       "ON CONFLICT DO NOTHING RETURNING tenant_id, entity_id",
       {INT8ARRAYOID, INT8ARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID});
-  pg::HeldKeys held("entity_jsonb", "entity_jsonb_pkey");
-  const auto is_held = [&held](const Group* group) { return holds(held, *group); };
+  pg::UniqueIndex index("entity_jsonb", "entity_jsonb_pkey", F_INT8EQ, pg::UniqueIndex::See::dirty);
+  const auto is_held = [&index](const Group* group) { return holds(index, *group); };
   pg::insert_rows(groups, on_lock, is_held, [](std::span<Group* const> some) {
     const Document empty = empty_document();
     auto* const hot = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
@@ -268,9 +275,9 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
     insert.run({tenants, entities, pg::make_array(hot, nullptr, some.size(), JSONBOID),
                 pg::make_array(live, nullptr, some.size(), JSONBOID),
                 pg::make_array(versions, nullptr, some.size(), BYTEAOID)});
-    mark_returned(some, State::written);
+    mark_written(some);
   });
-  held.close();
+  index.close();
   for (const Group* group : groups) {
     if (group->state == State::written) {
       const RowPointer* const rows = group->begin;

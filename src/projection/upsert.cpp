@@ -10,6 +10,7 @@
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
 
 namespace eav::projection {
@@ -166,15 +167,21 @@ void write(flush::Rows& rows) {
 }
 
 Datum document_of(int64 tenant_id, int64 entity_id, MemoryContext result_context) {
-  static pg::Statement select(
-      "SELECT hot_attrs || live_attrs FROM eav.entity_jsonb "
-      "WHERE tenant_id = $1 AND entity_id = $2",
-      {INT8OID, INT8OID});
-  select.run({Int64GetDatum(tenant_id), Int64GetDatum(entity_id)});
-  MemoryContextSwitchTo(result_context);
+  constexpr int column_hot = 3;
+  constexpr int column_live = 4;
+  pg::UniqueIndex index("entity_jsonb", "entity_jsonb_pkey", F_INT8EQ,
+                        pg::UniqueIndex::See::latest);
+  TupleTableSlot* const row = index.find(tenant_id, Int64GetDatum(entity_id));
+  MemoryContext const caller = MemoryContextSwitchTo(result_context);
   // Without a row all attributes have projection none.
-  return SPI_processed == 0 ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))
-                            : datumCopy(pg::cell(0, 1).value, false, -1);
+  const Datum document =
+      row == nullptr
+          ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))
+          : JsonbPGetDatum(pg::merge_objects(DatumGetJsonbP(pg::column_of(row, column_hot)),
+                                             DatumGetJsonbP(pg::column_of(row, column_live))));
+  MemoryContextSwitchTo(caller);
+  index.close();
+  return document;
 }
 
 }  // namespace

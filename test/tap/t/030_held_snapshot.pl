@@ -8,7 +8,7 @@ use Test::More;
 
 my $rounds = 64;
 my $values = 20_000;
-my $warm_up = 8;
+my $warm_up = 21;    # all entities are there then
 
 my $node = EavCluster->ready(
 	'main',
@@ -50,39 +50,55 @@ sub flush_rounds
 	return @times;
 }
 
-# A workload is an INSERT of the numbers from..to.
+# A workload is an INSERT of the numbers from..to. Slowing down by what the test looks for happens
+# every time; by what else the machine does, not: so there is a second chance.
 sub holds
 {
 	my ($name, $statement) = @_;
 	my $session = $node->session;
 	flush_rounds($session, $warm_up, $statement);
-	my $one_round = $node->staging_bytes;
-
-	my $holder = $node->session;
-	$holder->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
-	my $seen = $holder->query_safe('SELECT count(*) FROM eav.entity_values_ts');
-	$largest = 0;
-	my @times = flush_rounds($session, $rounds, $statement);
-	is($holder->query_safe('SELECT count(*) FROM eav.entity_values_ts'),
-		$seen, "$name: the snapshot was held through $rounds flushes of $values values");
-	$holder->query_safe('COMMIT');
-	$_->quit foreach $holder, $session;
-
-	my $quarter = $rounds / 4;
-	my $first = median(@times[ 0 .. $quarter - 1 ]);
-	my $last = median(@times[ -$quarter .. -1 ]);
-	note join ' ', map { sprintf '%.0f', $_ } @times;
-	cmp_ok($last, '<', 1.5 * $first,
-		sprintf '%s: the last flushes take %.0f ms, the first took %.0f ms', $name, $last, $first);
+	my ($slower, $times);
+	foreach (1 .. 2)
+	{
+		($slower, $times) = hold($session, $statement);
+		note "$name: $times";
+		last if $slower < 1.5;
+	}
+	$session->quit;
+	cmp_ok($slower, '<', 1.5, "$name: $times");
 	cmp_ok($largest, '<', 12 * 1024 * 1024,
 		sprintf '%s: staging had at most %.1f MB', $name, $largest / 1024 / 1024);
 	return;
 }
 
-holds('history only', 'INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute_id, value_int)
-	SELECT 1, 1 + i %% 20000, 3, i FROM generate_series(%d, %d) AS i');
-holds('with projection', 'INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute_id, value_int)
-	SELECT 1, 1 + i %% 20000, 1, i FROM generate_series(%d, %d) AS i');
+# By what factor flushes get slower while a snapshot is held.
+sub hold
+{
+	my ($session, $statement) = @_;
+	my $holder = $node->session;
+	$holder->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+	my $seen = $holder->query_safe('SELECT count(*) FROM eav.entity_values_ts');
+	$largest = 0;
+	my @times = flush_rounds($session, $rounds, $statement);
+	die 'the snapshot was not held'
+	  if $holder->query_safe('SELECT count(*) FROM eav.entity_values_ts') != $seen;
+	$holder->query_safe('COMMIT');
+	$holder->quit;
+
+	my $quarter = $rounds / 4;
+	my $first = median(@times[ 0 .. $quarter - 1 ]);
+	my $last = median(@times[ -$quarter .. -1 ]);
+	note join ' ', map { sprintf '%.0f', $_ } @times;
+	return ($last / $first, sprintf '%d flushes of %d values, the first took %.0f ms, the last %.0f ms',
+		$rounds, $values, $first, $last);
+}
+
+my $insert = 'INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute_id, value_int)
+	SELECT 1, %s, %s, i FROM generate_series(%%d, %%d) AS i';
+holds('history only', sprintf $insert, '1 + i %% 20000', 3);
+# Each entity is updated a few times meanwhile. Many updates of one row under one snapshot cost
+# more and more in PostgreSQL: each leaves a version that nobody may remove.
+holds('with projection', sprintf $insert, '1 + i %% 400000', 1);
 
 $node->input_is_output($input);
 $node->projection_is_right;
