@@ -1,25 +1,19 @@
 // How values reach the projection without waiting for a client and without deadlocks.
 //
 // Entities are worked on in the order of their keys. An existing row is locked with SKIP LOCKED
-// semantics, merged and updated through the executor (so triggers and indexes are served); a
-// locked one goes to `blocked`. Rows that do not exist yet are inserted together, with ON
-// CONFLICT DO NOTHING: keys that an open transaction has inserted are left out, and their
-// values are blocked too. What another transaction
-// inserted and committed in between is found on a second look.
+// semantics, merged and updated (table.cpp); a locked one goes to `blocked`. Rows that do not exist
+// yet are inserted together, with ON CONFLICT DO NOTHING: keys that an open transaction has
+// inserted are left out, and their values are blocked too. What another transaction inserted and
+// committed in between is found on a second look.
 #include "eav/projection/projector.hpp"
 
 #include <algorithm>
 
-#include "eav/pg/catalog.hpp"
-#include "eav/pg/compat.hpp"
 #include "eav/pg/lock_wait.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
-
-extern "C" {
-#include <commands/trigger.h>
-}
+#include "eav/projection/table.hpp"
 
 namespace eav::projection {
 
@@ -27,20 +21,8 @@ using pg::OnLock;
 
 namespace {
 
-enum Column : int {
-  column_tenant_id = 1,
-  column_entity_id,
-  column_hot,
-  column_live,
-  column_versions,
-  column_updated_at,
-  column_count = column_updated_at
-};
-
 // New rows are inserted in pieces of at most this many.
 constexpr std::size_t insert_piece = 10000;
-
-enum class State : uint8 { missing, written, blocked };
 
 struct Group {
   int64 tenant_id;
@@ -53,127 +35,15 @@ struct Group {
 };
 using Groups = core::ArenaVector<Group>;
 
-// The table opened for updates, with what the executor needs for them.
-class Table {
- public:
-  Table()
-      : relation_(table_open(pg::relation_oid("entity_jsonb"), RowExclusiveLock)),
-        index_(index_open(pg::relation_oid("entity_jsonb_pkey"), AccessShareLock)),
-        estate_(CreateExecutorState()),
-        result_(makeNode(ResultRelInfo)),
-        found_(table_slot_create(relation_, &estate_->es_tupleTable)),
-        updated_(table_slot_create(relation_, &estate_->es_tupleTable)),
-        scratch_(AllocSetContextCreate(CurrentMemoryContext, "eav projection merge",
-                                       ALLOCSET_DEFAULT_SIZES)) {
-    pg::init_range_table(estate_, relation_);
-    InitResultRelInfo(result_, relation_, 1, nullptr, 0);
-    estate_->es_output_cid = GetCurrentCommandId(true);
-    pg::init_eval_plan_qual(&epq_, estate_);
-    AfterTriggerBeginQuery();
-    ExecOpenIndices(result_, false);
-    scan_ = pg::begin_index_scan(relation_, index_, GetActiveSnapshot(), 2);
-  }
-
-  void close() {
-    index_endscan(scan_);
-    AfterTriggerEndQuery(estate_);
-    EvalPlanQualEnd(&epq_);
-    ExecCloseIndices(result_);
-    ExecResetTupleTable(estate_->es_tupleTable, false);
-    FreeExecutorState(estate_);
-    MemoryContextDelete(scratch_);
-    index_close(index_, NoLock);
-    table_close(relation_, NoLock);
-  }
-
-  // Finds, locks, merges and updates the row of the group; adds to projected.
-  State update(const Group& group, OnLock on_lock, int64& projected) {
-    if (!find(group)) {
-      return State::missing;
-    }
-    switch (lock(on_lock)) {
-      case TM_Ok:
-        break;
-      case TM_WouldBlock:
-        return State::blocked;
-      case TM_Deleted:
-        return State::missing;
-      default:
-        ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                        errmsg("could not lock the projection of entity " INT64_FORMAT
-                               " of tenant " INT64_FORMAT,
-                               group.entity_id, group.tenant_id)));
-    }
-    // Only from here on in scratch memory: the index scan keeps things of its own that it
-    // allocates when it first needs them.
-    MemoryContext const caller = MemoryContextSwitchTo(scratch_);
-    const Merge merged = merge(document(), group.rows());
-    if (merged.projected > 0) {
-      write(merged);
-      projected += merged.projected;
-    }
-    MemoryContextSwitchTo(caller);
-    MemoryContextReset(scratch_);
-    return State::written;
-  }
-
- private:
-  bool find(const Group& group) {
-    ScanKeyData keys[2];
-    ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(group.tenant_id));
-    ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(group.entity_id));
-    index_rescan(scan_, keys, 2, nullptr, 0);
-    return index_getnext_slot(scan_, ForwardScanDirection, found_);
-  }
-
-  TM_Result lock(OnLock on_lock) {
-    TM_FailureData failure;
-    ItemPointerData tid = found_->tts_tid;
-    return table_tuple_lock(relation_, &tid, GetActiveSnapshot(), found_, estate_->es_output_cid,
-                            LockTupleNoKeyExclusive,
-                            on_lock == OnLock::skip ? LockWaitSkip : LockWaitBlock,
-                            TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-  }
-
-  Document document() {
-    slot_getallattrs(found_);
-    return {found_->tts_values[column_hot - 1], found_->tts_values[column_live - 1],
-            found_->tts_values[column_versions - 1]};
-  }
-
-  void write(const Merge& merged) {
-    ExecClearTuple(updated_);
-    memcpy(updated_->tts_values, found_->tts_values, sizeof(Datum) * column_count);
-    memset(updated_->tts_isnull, 0, sizeof(bool) * column_count);
-    updated_->tts_values[column_hot - 1] = merged.document.hot;
-    updated_->tts_values[column_live - 1] = merged.document.live;
-    updated_->tts_values[column_versions - 1] = merged.document.versions;
-    updated_->tts_values[column_updated_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
-    ExecStoreVirtualTuple(updated_);
-    ResetPerTupleExprContext(estate_);
-    ExecSimpleRelationUpdate(result_, estate_, &epq_, found_, updated_);
-  }
-
-  Relation relation_;
-  Relation index_;
-  EState* estate_;
-  ResultRelInfo* result_;
-  TupleTableSlot* found_;
-  TupleTableSlot* updated_;
-  MemoryContext scratch_;
-  EPQState epq_{};
-  IndexScanDesc scan_ = nullptr;
-};
-
 // Updates the rows that exist, of groups that are still missing.
 void update_existing(Groups& groups, OnLock on_lock, int64& projected) {
   CommandCounterIncrement();
   PushActiveSnapshot(GetLatestSnapshot());
-  Table table;
+  Table table(on_lock);
   for (Group& group : groups) {
     if (group.is_projected && group.state == State::missing) {
       CHECK_FOR_INTERRUPTS();
-      group.state = table.update(group, on_lock, projected);
+      group.state = table.update({group.tenant_id, group.entity_id}, group.rows(), projected);
     }
   }
   table.close();

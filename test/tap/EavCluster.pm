@@ -108,22 +108,15 @@ sub set
 	return;
 }
 
-# The worker takes note of the signal between two ticks. When it is found idle twice with no
-# tick in between, what it does next it does with the new setting.
+# Every worker says so when it only looks from time to time whether it is needed.
 sub worker_off
 {
 	my ($node) = @_;
-	my $idle = "SELECT coalesce(string_agg(state || state_change, ' '), 'none')
-		FROM pg_stat_activity WHERE backend_type = 'eav_ext flush worker'";
-	my $before = '';
 	$node->set('eav.worker_enabled' => 'off');
-	wait_until('the worker rests',
-		sub {
-			my $now = $node->ask($idle);
-			my $rests = $now eq $before && $now !~ /active/;
-			$before = $now;
-			return $rests;
-		}) or die 'the worker does not rest';
+	$node->wait_for("SELECT count(*) FROM pg_stat_activity
+		WHERE backend_type = 'eav_ext flush worker'
+		AND query IS DISTINCT FROM 'looking for the extension'", 0)
+	  or die 'the worker does not rest';
 	return;
 }
 

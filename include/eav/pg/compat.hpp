@@ -67,4 +67,31 @@ inline bool has_other_columns_than_root(ResultRelInfo* leaf, [[maybe_unused]] ES
 #endif
 }
 
+// Which indexes a new version of a row has to be entered into.
+struct IndexChanges {
+  bool any;
+  bool only_summarizing;
+};
+
+inline IndexChanges update_row(Relation relation, ItemPointer old, TupleTableSlot* row,
+                               Snapshot snapshot) {
+#if PG_VERSION_NUM >= 160000
+  TU_UpdateIndexes which = TU_None;
+  simple_table_tuple_update(relation, old, row, snapshot, &which);
+  return {which != TU_None, which == TU_Summarizing};
+#else
+  bool any = false;
+  simple_table_tuple_update(relation, old, row, snapshot, &any);
+  return {any, false};
+#endif
+}
+
+inline bool is_summarizing([[maybe_unused]] const IndexInfo* index) {
+#if PG_VERSION_NUM >= 160000
+  return index->ii_Summarizing;
+#else
+  return false;
+#endif
+}
+
 }  // namespace eav::pg

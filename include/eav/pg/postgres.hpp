@@ -12,6 +12,7 @@ extern "C" {
 #include <access/tableam.h>
 #include <access/transam.h>
 #include <access/xact.h>
+#include <catalog/index.h>
 #include <catalog/pg_type.h>
 #include <commands/copy.h>
 #include <executor/executor.h>
