@@ -112,7 +112,7 @@ sub note_what_was_sent
 	my @rows = map {
 		my ($lo, $hi, $began, $ended) = @$_;
 		$ended = defined $ended ? "to_timestamp($ended)" : 'NULL::timestamptz';
-		"($round, $lo::bigint, $hi::bigint, to_timestamp($began), $ended)";
+		"($round, ${lo}::bigint, ${hi}::bigint, to_timestamp($began), $ended)";
 	} map { EavCluster::sent_by($_) } @_;
 	$node->ask('INSERT INTO sent VALUES ' . join ', ', @rows);
 	return;
