@@ -2,10 +2,16 @@
 # report, a dump or a forgotten session does. COPY and flush count; both sides take turns in one
 # session, so that they live through the same minutes. Two references: a staging table that is
 # emptied as a whole, which is the fastest plain SQL, and a queue by id, the usual one.
+#
+# The longer the snapshot is held, the more rows that DELETE has left behind the reference has to
+# pass. To see an hour of that in a minute, BENCH_DEAD="10 40" million values then go through its
+# staging by INSERT and DELETE alone, with a few cycles after each step. Our flush truncates what
+# it has taken; the same values would leave nothing there.
 
 CYCLES=${BENCH_CYCLES:-100}
 CYCLE_VALUES=20000
 SLICES=50 # of the sample, used in turn
+DEEP_CYCLES=5
 
 bench_cadence() {
     local kind
@@ -15,21 +21,21 @@ bench_cadence() {
         VALUES=$((CYCLE_VALUES * SLICES)) make_sample "${BENCH_SHAPE:-events}"
         cut_slices
         run_cadence "$kind"
-        report_cadence
-        report_sizes
         stop_server
     done
 }
 
 run_cadence() { # KIND
-    local batch='DELETE FROM reference.staging RETURNING' cycle line holder
+    local batch='DELETE FROM reference.staging RETURNING' begin='BEGIN;' holder
     if [ "$1" = queue ]; then
         query -f $HERE/sql/queue.sql
         batch='DELETE FROM reference.staging WHERE id IN (SELECT id FROM reference.staging ORDER BY id'
         batch+=" LIMIT $CYCLE_VALUES FOR UPDATE SKIP LOCKED) RETURNING"
+        # Statistics taken while the queue is empty promise one row, and a nested loop.
+        begin='BEGIN; SET LOCAL enable_nestloop = off;'
     fi
     reference_script one_statement |
-        sed "s/DELETE FROM reference.staging RETURNING/$batch/" >"$OUT/reference.sql"
+        sed "s/DELETE FROM reference.staging RETURNING/$batch/; s/^BEGIN;/$begin/" >"$OUT/reference.sql"
 
     # All entities exist and have their size before the snapshot is taken.
     cadence_script 0 $SLICES >"$OUT/cadence.sql"
@@ -40,18 +46,40 @@ run_cadence() { # KIND
     holder=$HOLDER_PID
     echo 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;' >&"${HOLDER[1]}"
     read -r _ <&"${HOLDER[0]}"
-    cadence_script $SLICES "$CYCLES" >"$OUT/cadence.sql"
-    query -f "$OUT/cadence.sql" >"$OUT/cadence.txt"
+    measure_cycles "$1" "$CYCLES"
+    report_cadence
+    dig_deeper "$1"
+    report_sizes
     [ "$(query -c "SELECT count(*) FROM pg_stat_activity
         WHERE state = 'idle in transaction' AND backend_xmin IS NOT NULL")" -eq 1 ] ||
         die "the snapshot was not held to the end"
     eval "exec ${HOLDER[1]}>&-" # the end of its input ends the session
     wait "$holder" || true
-
     [ "$(query -f $HERE/sql/differences.sql)" -eq 0 ] || die "the two sides differ"
+}
+
+measure_cycles() { # KIND COUNT
+    local cycle line
+    cadence_script $SLICES "$2" >"$OUT/cadence.sql"
+    query -f "$OUT/cadence.sql" >"$OUT/cadence.txt"
     while read -r cycle line; do
         record cadence "$1" "$cycle" 'eav_s plain_s eav_copy_s plain_copy_s' "$line"
     done <"$OUT/cadence.txt"
+}
+
+dig_deeper() { # KIND
+    local millions gone=0
+    for millions in ${BENCH_DEAD-10 40}; do
+        query -c "INSERT INTO reference.staging ($COLUMNS) SELECT $COLUMNS
+                  FROM bench.sample, generate_series(1, $((millions - gone)))" \
+            -c 'DELETE FROM reference.staging' >/dev/null
+        gone=$millions
+        measure_cycles "$1 after $millions million" $DEEP_CYCLES
+        awk -v values=$CYCLE_VALUES -v label="after $millions million" '
+            {eav += $2; plain += $3}
+            END {printf "   %-16s %12.0f %14.0f %8.1f\n", label, NR * values / eav, NR * values / plain, plain / eav}
+        ' "$OUT/cadence.txt"
+    done
 }
 
 cut_slices() {

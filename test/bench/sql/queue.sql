@@ -14,8 +14,3 @@ CREATE UNLOGGED TABLE reference.staging (
     value_json jsonb,
     observed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
--- What an autovacuum will have found at some time; for an empty table the planner would take
--- the batch for one row.
-INSERT INTO reference.staging (tenant_id, entity_id, attribute_id) SELECT 1, 1, 1 FROM generate_series(1, 20000);
-ANALYZE reference.staging;
-TRUNCATE reference.staging;

@@ -213,7 +213,7 @@ $node->input_is_output($total);
 $node->projection_is_right;
 
 my $rotations = $node->ask('SELECT count(*) FROM rotations');
-cmp_ok($rotations, '>', 10, "the leaf for new rows changed while all this ran ($rotations times seen)");
+cmp_ok($rotations, '>', 2, "every leaf took new rows in turn while all this ran ($rotations rotations seen)");
 # What was rolled back last is forgotten with the next value.
 $node->worker_off;
 $node->ask(EavCluster::insert_numbers(0, 0));
