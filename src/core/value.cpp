@@ -90,11 +90,13 @@ std::optional<Decimal> split_decimal(std::string_view text) {
     const bool negative = !text.empty() && text.front() == '-';
     const auto [end, error] =
         std::from_chars(text.data(), text.data() + text.size(), result.exponent);
-    if (error == std::errc::result_out_of_range) {
-      result.exponent = negative ? -1'000'000'000 : 1'000'000'000;
-    } else if (error != std::errc()) {
+    if (error == std::errc::invalid_argument) {
       return std::nullopt;
     }
+    constexpr std::int64_t absurd = 1'000'000'000;
+    result.exponent = error == std::errc::result_out_of_range
+                          ? (negative ? -absurd : absurd)
+                          : std::clamp(result.exponent, -absurd, absurd);
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   }
   if (!text.empty()) {

@@ -248,7 +248,8 @@ TEST(CheckNumeric, Table) {
        {"1" + zeros, std::string("1e131072"), std::string("10e131071"), std::string("1e-16384"),
         std::string("0.1e-16383"), "0." + std::string(16384, '1'),
         std::string("1e99999999999999999999"), std::string("1e-99999999999999999999"),
-        std::string("-1e+2000000000")}) {
+        std::string("-1e+2000000000"), std::string("123e9223372036854775807"),
+        std::string("123e-9223372036854775808")}) {
     EXPECT_EQ(check_numeric(text), out_of_range) << text.substr(0, 40);
   }
   for (const std::string_view text :
