@@ -62,7 +62,7 @@ DATA = $(wildcard sql/eav_ext--*--*.sql)
 DATA_built = $(EXTENSION_SQL)
 # A server process may hold other C++ libraries: only what the server looks up by
 # name leaves ours.
-SHLIB_LINK = -Wl,--version-script=eav_ext.map
+SHLIB_LINK = -lsimdjson -Wl,--version-script=eav_ext.map
 EXTRA_CLEAN = $(BUILD)
 
 # No LLVM bitcode: the JIT could inline nothing of ours, and it costs a second

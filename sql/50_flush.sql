@@ -24,9 +24,13 @@ VALUES ('3:3:', clock_timestamp(), clock_timestamp());
 
 -- Emptied by crash recovery and on promotion together with the staging leaves: that is how a
 -- flush learns that staged rows may be missing.
-CREATE UNLOGGED TABLE eav.staging_epoch (epoch bigint NOT NULL);
-INSERT INTO eav.staging_epoch VALUES (1);
+CREATE UNLOGGED TABLE eav.staging_epoch (
+    epoch bigint NOT NULL,
+    ring bigint
+);
+INSERT INTO eav.staging_epoch (epoch) VALUES (1);
 COMMENT ON TABLE eav.staging_epoch IS 'Holds one row as long as staging has not been emptied by a crash.';
+COMMENT ON COLUMN eav.staging_epoch.ring IS 'The ring in shared memory that may hold accepted values; null while the door to it is closed and it is empty.';
 
 CREATE SEQUENCE eav.ingest_gaps_seq;
 CREATE TABLE eav.ingest_gaps (
@@ -38,7 +42,7 @@ CREATE TABLE eav.ingest_gaps (
     reason text NOT NULL
 );
 ALTER SEQUENCE eav.ingest_gaps_seq OWNED BY eav.ingest_gaps.gap_id;
-COMMENT ON TABLE eav.ingest_gaps IS 'One row per crash or promotion: values that were accepted (committed into staging) from gap_start to gap_end and had not been flushed are lost; send them again.';
+COMMENT ON TABLE eav.ingest_gaps IS 'One row per crash or promotion, and per stop of the server that left values in shared memory: values that were accepted (committed) from gap_start to gap_end and had not been flushed may be lost; send them again.';
 
 -- What a flush could not apply because an open transaction of a client is in the way. Logged.
 CREATE SEQUENCE eav.flush_backlog_seq;
@@ -74,8 +78,8 @@ CREATE TABLE eav.ingest_rejects (
     payload jsonb NOT NULL
 );
 ALTER SEQUENCE eav.ingest_rejects_seq OWNED BY eav.ingest_rejects.reject_id;
-COMMENT ON TABLE eav.ingest_rejects IS 'Values that could not be accepted, one row each, with the reason. Correct payload and feed it back with eav.replay_rejects().';
-COMMENT ON COLUMN eav.ingest_rejects.payload IS 'The staged row: the columns of eav.entity_values_ingest that were set.';
+COMMENT ON TABLE eav.ingest_rejects IS 'Values and events that could not be accepted, one row each, with the reason. Correct payload and feed it back with eav.replay_rejects().';
+COMMENT ON COLUMN eav.ingest_rejects.payload IS 'The staged row: the columns of eav.entity_values_ingest that were set. For an event that eav.ingest() rejected: event, as it came, and position, its number in the payload from 1.';
 
 CREATE FUNCTION eav.stage_flush(max_values bigint DEFAULT NULL,
                                 OUT flushed bigint, OUT projected bigint, OUT rejected bigint,

@@ -1,4 +1,24 @@
--- Rejected values, corrected and fed back.
+-- Rejected values and events, corrected and fed back.
+
+CREATE FUNCTION eav._replay_event(event jsonb, correction jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    corrected jsonb;
+BEGIN
+    IF jsonb_typeof(event) <> 'object' THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'the rejected event is no object';
+    END IF;
+    SELECT coalesce(jsonb_object_agg(member.key, member.value), '{}') INTO corrected
+    FROM jsonb_each(event || correction) AS member WHERE member.value <> 'null';
+    IF (eav.ingest(corrected)).rejected > 0 THEN
+        RAISE invalid_parameter_value
+            USING MESSAGE = 'the event would be rejected again';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._replay_event(jsonb, jsonb) IS 'Internal: passes a rejected event, with the members of correction merged in and nulls taken out, to eav.ingest(). Raises invalid_parameter_value (22023) when that rejects it.';
 
 CREATE FUNCTION eav.replay_rejects(reject_ids bigint[] DEFAULT NULL, correction jsonb DEFAULT '{}',
                                    max_rejects bigint DEFAULT NULL)
@@ -11,7 +31,7 @@ DECLARE
         SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = 'eav.entity_values_ingest'::regclass AND a.attnum > 0
           AND NOT a.attisdropped AND a.attname NOT IN ('xact', 'slot')
-        ORDER BY a.attnum);
+        ORDER BY a.attnum) || 'attributes'::text;
     lost CONSTANT text := 'truncated';
     unknown text;
     reject record;
@@ -41,7 +61,7 @@ BEGIN
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'correction is not valid',
-            DETAIL = format('"%s" is no column of a staged row.', unknown),
+            DETAIL = format('"%s" is no column of a staged row and no key of an event.', unknown),
             HINT = 'Allowed are ' || array_to_string(allowed, ', ') || '.';
     END IF;
 
@@ -54,8 +74,14 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     LOOP
         BEGIN
-            SELECT min(key) INTO unknown FROM jsonb_object_keys(reject.payload) AS key
-            WHERE key <> ALL (allowed || lost);
+            IF reject.payload ? 'event' THEN
+                PERFORM eav._replay_event(reject.payload -> 'event', correction);
+                DELETE FROM eav.ingest_rejects r WHERE r.reject_id = reject.reject_id;
+                replayed := replayed + 1;
+                CONTINUE;
+            END IF;
+            SELECT min(key) INTO unknown FROM jsonb_object_keys(reject.payload || correction) AS key
+            WHERE key <> ALL (array_remove(allowed, 'attributes') || lost);
             IF unknown IS NOT NULL THEN
                 RAISE invalid_parameter_value
                     USING MESSAGE = format('"%s" is no column of a staged row', unknown);
@@ -96,4 +122,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.replay_rejects(bigint[], jsonb, bigint) IS
-'Puts rejected rows back into staging, where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, and null removes a value. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';
+'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';

@@ -1,7 +1,16 @@
 // Loading the library.
+#include "eav/ingest/door.hpp"
 #include "eav/pg/postgres.hpp"
+#include "eav/pg/shared_memory.hpp"
 #include "eav/settings.hpp"
 #include "eav/worker/worker.hpp"
+
+namespace {
+
+// All shared memory of ours.
+eav::pg::SharedArea* const shared_areas[] = {&eav::ingest::doors_area, &eav::ingest::ring_area};
+
+}  // namespace
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -11,6 +20,7 @@ PGDLLEXPORT void _PG_init();
 void _PG_init() {
   eav::define_settings();
   if (process_shared_preload_libraries_in_progress) {
+    eav::pg::request_shared_memory(shared_areas);
     eav::worker::register_launcher();
   }
 }

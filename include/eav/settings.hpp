@@ -1,6 +1,9 @@
 // The settings of the extension (GUCs), all named eav.*.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 namespace eav {
 
 enum AutoProjection : int { by_type, always_hot, always_live, always_none };
@@ -15,10 +18,17 @@ struct Settings {
   int auto_register_projection;  // AutoProjection
   int max_future_skew;           // seconds
   int max_value_bytes;           // bytes
+  int max_payload_bytes;         // bytes
+  int ring_size;                 // kilobytes
+  int ring_databases;
+  int durable_timeout;  // milliseconds
+  char* tenant_id_text;
+  std::optional<std::int64_t> tenant_id;  // that the session is bound to
 };
 extern Settings settings;
 
-// Defines them; when the library is loaded.
+// Defines them; when the library is loaded. Those of shared memory can only be set at the start of a
+// server that preloads it.
 void define_settings();
 
 }  // namespace eav

@@ -67,7 +67,7 @@ void apply_or_split(const Attempt& work) {
       work.blocked->push_back(&row);
     } else {
       work.rejects->push_back(
-          {row.tuple, work.description, {error->sqlerrcode, error->message}, row.attribute});
+          ingest::rejected(row, work.description, {error->sqlerrcode, error->message}));
     }
   }
 }

@@ -7,7 +7,6 @@
 
 namespace eav::flush::backlog {
 
-using core::DataType;
 using ingest::column_count;
 using ingest::StagedRow;
 
@@ -37,39 +36,13 @@ void insert(const Fields& f) {
                  f[13], f[14], f[15]});
 }
 
-void set_value(Fields& fields, const ingest::Value& value) {
-  switch (value.type) {
-    case DataType::integer:
-      field(fields, ingest::column_value_int) = Int64GetDatum(value.integer);
-      break;
-    case DataType::floating:
-      field(fields, ingest::column_value_float) = Float8GetDatum(value.floating);
-      break;
-    case DataType::timestamp:
-      field(fields, ingest::column_value_time) = TimestampTzGetDatum(value.timestamp);
-      break;
-    case DataType::boolean:
-      field(fields, ingest::column_value_bool) = BoolGetDatum(value.boolean);
-      break;
-    case DataType::text:
-      field(fields, ingest::column_value_text) = value.datum;
-      break;
-    case DataType::numeric:
-      field(fields, ingest::column_value_numeric) = value.datum;
-      break;
-    case DataType::json:
-      field(fields, ingest::column_value_json) = value.datum;
-      break;
-  }
-}
-
 }  // namespace
 
 void keep_unresolved(std::span<const StagedRow> rows, TupleDesc description) {
   std::array<Datum, column_count> values;
   std::array<bool, column_count> nulls;
   for (const StagedRow& row : rows) {
-    heap_deform_tuple(row.tuple, description, values.data(), nulls.data());
+    heap_deform_tuple(ingest::tuple_of(row, description), description, values.data(), nulls.data());
     Fields fields = all_null();
     for (int column = ingest::column_cleared; column <= column_count; ++column) {
       fields[column - first_column] = pg::Argument(values[column - 1], nulls[column - 1]);
@@ -90,7 +63,7 @@ void keep_unprojected(std::span<const projection::RowPointer> rows) {
     field(fields, ingest::column_entity_id) = Int64GetDatum(row->entity_id);
     field(fields, ingest::column_observed_at) = TimestampTzGetDatum(row->version.observed_at);
     if (!row->value.cleared) {
-      set_value(fields, row->value);
+      field(fields, ingest::column_of(row->value.type)) = ingest::datum_of(row->value);
     }
     insert(fields);
   }

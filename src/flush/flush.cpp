@@ -2,10 +2,12 @@
 //
 //   turn     take the flush lock: flushes run one after the other (state.cpp)
 //   rotate   empty staging leaves that earlier, committed flushes have drained (staging.cpp)
-//   gap      note it when a crash has emptied staging
+//   gap      note it when a crash has emptied staging, or the ring was lost
 //   backlog  values that waited for a client's transaction get another chance (backlog.cpp)
-//   batch    rows that the new snapshot sees and the last one did not, in pieces of
-//            eav.flush_batch_values or 128 MB, each piece:
+//   batch    parcels of the ring that were published by now (ring_batch.cpp), and rows that the new
+//            snapshot sees and the last one did not, in pieces of eav.flush_batch_values or
+//            128 MB, each piece:
+//              arrival   what came through the ring and what was staged, in one order
 //              resolve   names to ids, text to values, new attributes and entities (resolve.cpp)
 //              order     by entity; equal observed_at of one attribute set apart (batch_order.hpp)
 //              apply     history, projection, around what makes them fail (apply.cpp)
@@ -14,11 +16,14 @@
 #include "eav/flush/flush.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
 #include "eav/flush/resolve.hpp"
+#include "eav/flush/ring_batch.hpp"
 #include "eav/flush/state.hpp"
+#include "eav/ingest/event_row.hpp"
 #include "eav/ingest/staging.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
@@ -86,29 +91,84 @@ void keep_waiting(const Rows& held_up, core::ArenaVector<projection::RowPointer>
   run.backlog += static_cast<int64>(unresolved.size() + blocked.size());
 }
 
+// What a piece consists of: rows of staging or of the backlog, and parcels of the ring.
+struct Piece {
+  std::span<const HeapTuple> tuples;
+  TupleDesc description;  // of the tuples
+  Origin origin;
+  std::span<const ParcelBytes> parcels;
+};
+
+// The place of a row in the order of arrival. What came through the ring precedes the staged
+// transaction with its number.
+struct Arrival {
+  uint64 xact;
+  bool is_staged;
+  uint32 row;
+  friend bool operator<(const Arrival& left, const Arrival& right) {
+    return std::tie(left.xact, left.is_staged, left.row) <
+           std::tie(right.xact, right.is_staged, right.row);
+  }
+};
+
+void read_parcels(const Piece& piece, Rows& rows, core::ArenaVector<Arrival>& arrivals,
+                  ingest::Rejects& rejects) {
+  for (const ParcelBytes& parcel : piece.parcels) {
+    ingest::read_events(parcel.bytes, piece.description, rows, rejects);
+    while (!piece.tuples.empty() && arrivals.size() < rows.size()) {
+      arrivals.push_back({parcel.order, false, static_cast<uint32>(arrivals.size())});
+    }
+  }
+}
+
+void read_tuples(const Piece& piece, TimestampTz now, Rows& rows,
+                 core::ArenaVector<Arrival>& arrivals, ingest::Rejects& rejects) {
+  for (HeapTuple tuple : piece.tuples) {
+    StagedRow row;
+    if (const ingest::Rejection rejection =
+            ingest::read_row(tuple, piece.description, piece.origin, now, row)) {
+      rejects.push_back({tuple, piece.description, rejection, row.attribute, {}});
+      continue;
+    }
+    if (!piece.parcels.empty()) {
+      arrivals.push_back(
+          {ingest::xact_of(tuple->t_data), true, static_cast<uint32>(rows.size())});
+    }
+    rows.push_back(row);
+  }
+}
+
+// Needed only when rows came both ways.
+void sort_by_arrival(Rows& rows, core::ArenaVector<Arrival>& arrivals) {
+  if (arrivals.empty()) {
+    return;
+  }
+  std::sort(arrivals.begin(), arrivals.end());
+  Rows sorted(pg::arena_of(CurrentMemoryContext));
+  sorted.reserve(rows.size());
+  for (const Arrival& arrival : arrivals) {
+    sorted.push_back(rows[arrival.row]);
+  }
+  rows = sorted;
+}
+
 // Within an SPI connection, in the piece's memory context.
-void flush_piece(std::span<const HeapTuple> tuples, TupleDesc description, Origin origin,
-                 BacklogIds& staying, Run& run) {
+void flush_piece(const Piece& piece, BacklogIds& staying, Run& run) {
   const core::Arena arena = pg::arena_of(CurrentMemoryContext);
   Rows rows(arena);
   Rows held_up(arena);
   ingest::Rejects rejects(arena);
   core::ArenaVector<projection::RowPointer> blocked(arena);
-  rows.reserve(tuples.size());
-  for (HeapTuple tuple : tuples) {
-    StagedRow row;
-    if (const ingest::Rejection rejection =
-            ingest::read_row(tuple, description, origin, run.started_at, row)) {
-      rejects.push_back({tuple, description, rejection, row.attribute});
-    } else {
-      rows.push_back(row);
-    }
-  }
-  resolve(rows, {pg::OnLock::skip, &rejects, &held_up, description});
+  core::ArenaVector<Arrival> arrivals(arena);
+  rows.reserve(piece.tuples.size());
+  read_parcels(piece, rows, arrivals, rejects);
+  read_tuples(piece, run.started_at, rows, arrivals, rejects);
+  sort_by_arrival(rows, arrivals);
+  resolve(rows, {pg::OnLock::skip, &rejects, &held_up, piece.description});
   const auto order = set_arrival(rows, run.ingested_at);
-  const Applied applied = apply(rows.span(), order.span(), description, rejects, blocked);
+  const Applied applied = apply(rows.span(), order.span(), piece.description, rejects, blocked);
   ingest::write_rejects(rejects);
-  keep_waiting(held_up, blocked, description, staying, run);
+  keep_waiting(held_up, blocked, piece.description, staying, run);
 
   run.result.flushed += applied.flushed;
   run.result.projected += applied.projected;
@@ -139,7 +199,7 @@ void flush_backlog(Run& run) {
         return;
       }
       BacklogIds staying(pg::arena_of(CurrentMemoryContext));
-      flush_piece({page.tuples.data(), page.tuples.size()}, page.description, Origin::backlog,
+      flush_piece({{page.tuples.data(), page.tuples.size()}, page.description, Origin::backlog, {}},
                   staying, run);
       BacklogIds gone(pg::arena_of(CurrentMemoryContext));
       std::sort(staying.begin(), staying.end());
@@ -177,45 +237,85 @@ uint64 limit_of(const ingest::Leaves& leaves, const ingest::BatchRule& rule, int
   return core::batch_limit(counts.span(), static_cast<uint64>(max_values));
 }
 
-void flush_staged(const ingest::Leaves& leaves, const ingest::BatchRule& rule, Run& run) {
-  TupleDesc const description = RelationGetDescr(leaves.relations[0]);
-  // The list outlives the pieces; the tuples in it do not.
-  core::ArenaVector<HeapTuple> tuples(pg::arena_of(CurrentMemoryContext));
-  Size bytes = 0;
-  const auto flush_tuples = [&] {
-    in_piece(run, [&] {
+// Collects what is new, and flushes it piece by piece.
+class Pieces {
+ public:
+  Pieces(TupleDesc description, Run& run)
+      : description_(description),
+        run_(run),
+        tuples_(pg::arena_of(CurrentMemoryContext)),
+        parcels_(pg::arena_of(CurrentMemoryContext)) {}
+
+  void add(const ParcelBytes& parcel) {
+    parcels_.push_back(parcel);
+    values_ += ingest::header_of(parcel.bytes).values;
+    bytes_ += parcel.bytes.size();
+    flush_if_full();
+  }
+
+  // Between calls of flush_if_full(): the tuple lies in a locked page.
+  void add(HeapTuple tuple) {
+    MemoryContext const caller = MemoryContextSwitchTo(run_.piece_context);
+    HeapTuple const copy = heap_copytuple(tuple);
+    MemoryContextSwitchTo(caller);
+    tuples_.push_back(copy);
+    values_ += 1;
+    bytes_ += ingest::memory_of(tuple, description_);
+  }
+
+  void flush_if_full() {
+    if (bytes_ >= piece_bytes || values_ >= static_cast<uint64>(settings.flush_batch_values)) {
+      flush();
+    }
+  }
+
+  void flush() {
+    if (values_ == 0) {
+      return;
+    }
+    in_piece(run_, [this] {
       ensure_partitions();
       BacklogIds staying(pg::arena_of(CurrentMemoryContext));
-      flush_piece({tuples.data(), tuples.size()}, description, Origin::staging, staying, run);
+      flush_piece({{tuples_.data(), tuples_.size()}, description_, Origin::staging, parcels_.span()},
+                  staying, run_);
     });
-    tuples.clear();
-    bytes = 0;
-  };
-  ingest::scan_batch(
-      leaves, rule,
-      [&](HeapTuple tuple, uint64 /*xact*/) {
-        MemoryContext const caller = MemoryContextSwitchTo(run.piece_context);
-        HeapTuple const copy = heap_copytuple(tuple);
-        MemoryContextSwitchTo(caller);
-        tuples.push_back(copy);
-        bytes += ingest::memory_of(tuple, description);
-      },
-      [&] {
-        if (bytes >= piece_bytes ||
-            tuples.size() >= static_cast<std::size_t>(settings.flush_batch_values)) {
-          flush_tuples();
-        }
-      });
-  if (!tuples.empty()) {
-    flush_tuples();
+    tuples_.clear();
+    parcels_.clear();
+    values_ = 0;
+    bytes_ = 0;
   }
+
+ private:
+  TupleDesc description_;
+  Run& run_;
+  // The lists outlive the pieces; the tuples do not.
+  core::ArenaVector<HeapTuple> tuples_;
+  core::ArenaVector<ParcelBytes> parcels_;
+  uint64 values_ = 0;
+  Size bytes_ = 0;
+};
+
+void flush_new(const ingest::Leaves& leaves, const ingest::BatchRule& rule, const RingBatch& ring,
+               Run& run) {
+  Pieces pieces(RelationGetDescr(leaves.relations[0]), run);
+  for (const ParcelBytes& parcel : ring.parcels) {
+    pieces.add(parcel);
+  }
+  ingest::scan_batch(
+      leaves, rule, [&](HeapTuple tuple, uint64 /*xact*/) { pieces.add(tuple); },
+      [&] { pieces.flush_if_full(); });
+  pieces.flush();
 }
 
 FlushResult run_flush(int64 max_values) {
   lock_flush();
+  ingest::Door* const door = ingest::own_door();
+  const uint64 number = begin_flush(door);
   // Before the snapshot: what was committed by then is in this batch.
   const TimestampTz started_at = GetCurrentTimestamp();
   PushActiveSnapshot(GetLatestSnapshot());
+  // At once: what came through the ring before a staged row that the snapshot sees is there.
+  take_published(door);
   const ingest::Leaves leaves = ingest::open_leaves();
 
   SPI_connect();
@@ -236,15 +336,22 @@ FlushResult run_flush(int64 max_values) {
   ingest::BatchRule rule{state.snapshot, pg::view_of(GetActiveSnapshot()), GetActiveSnapshot(),
                          UINT64_MAX};
   rule.limit = limit_of(leaves, rule, max_values);
-  flush_staged(leaves, rule, run);
+  const RingBatch ring = read_ring(door, max_values, rule.limit);
+  if (ring.has_more) {
+    // What was staged after it waits for it.
+    rule.limit = std::min(rule.limit, ring.next_order);
+  }
+  flush_new(leaves, rule, ring, run);
 
+  const bool left_nothing = rule.limit == UINT64_MAX;
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
-                 rule.limit == UINT64_MAX ? run.started_at : state.snapshot_at, run.ingested_at - 1,
+                 left_nothing ? run.started_at : state.snapshot_at, run.ingested_at - 1,
                  run.result.flushed, run.result.projected, run.result.rejected, run.backlog});
   }
-  run.result.has_more = rule.limit != UINT64_MAX;
+  run.result.has_more = !left_nothing;
+  finish_flush(door, number, ring.parcels.size(), left_nothing);
   SPI_finish();
   ingest::close_leaves(leaves);
   PopActiveSnapshot();

@@ -45,21 +45,6 @@ struct Source {
   const StagedRow& operator[](std::size_t number) const { return rows[order[number].row]; }
 };
 
-Datum datum_of(const ingest::Value& value) {
-  switch (value.type) {
-    case DataType::integer:
-      return Int64GetDatum(value.integer);
-    case DataType::floating:
-      return Float8GetDatum(value.floating);
-    case DataType::boolean:
-      return BoolGetDatum(value.boolean);
-    case DataType::timestamp:
-      return TimestampTzGetDatum(value.timestamp);
-    default:
-      return value.datum;
-  }
-}
-
 void fill_row(void* state, std::size_t number, Datum* values, bool* nulls) {
   const StagedRow& row = (*static_cast<const Source*>(state))[number];
   values[column_tenant_id] = Int64GetDatum(row.tenant_id);
@@ -71,36 +56,7 @@ void fill_row(void* state, std::size_t number, Datum* values, bool* nulls) {
   for (std::size_t i = 0; i < value_types.size(); ++i) {
     const bool is_set = !row.value.cleared && row.value.type == value_types[i];
     nulls[column_first_value + i] = !is_set;
-    values[column_first_value + i] = is_set ? datum_of(row.value) : Datum(0);
-  }
-}
-
-void put_value(pg::CopyRow& out, const ingest::Value& value) {
-  switch (value.type) {
-    case DataType::integer:
-      out.int8(value.integer);
-      break;
-    case DataType::floating:
-      out.float8(value.floating);
-      break;
-    case DataType::boolean:
-      out.boolean(value.boolean);
-      break;
-    case DataType::timestamp:
-      out.int8(value.timestamp);
-      break;
-    case DataType::text: {
-      const std::string_view view = ingest::view_of(DatumGetTextPP(value.datum));
-      out.bytes(view.data(), view.size());
-      break;
-    }
-    case DataType::numeric:
-    case DataType::json: {
-      PGFunction const send = value.type == DataType::numeric ? numeric_send : jsonb_send;
-      const bytea* const sent = DatumGetByteaPP(DirectFunctionCall1(send, value.datum));
-      out.bytes(VARDATA_ANY(sent), VARSIZE_ANY_EXHDR(sent));
-      break;
-    }
+    values[column_first_value + i] = is_set ? ingest::datum_of(row.value) : Datum(0);
   }
 }
 
@@ -120,7 +76,7 @@ bool next_copy_row(void* state, pg::CopyRow& out) {
     if (row.value.cleared || row.value.type != type) {
       out.null();
     } else {
-      put_value(out, row.value);
+      ingest::put_value(out, row.value);
     }
   }
   return true;

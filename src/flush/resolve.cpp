@@ -29,7 +29,7 @@ void keep_rows(Rows& rows, const Unresolved& unresolved, Check&& check) {
     bool held_up = false;
     const Rejection rejection = check(candidate, held_up);
     if (rejection) {
-      unresolved.rejects->push_back({row.tuple, unresolved.description, rejection, row.attribute});
+      unresolved.rejects->push_back(ingest::rejected(row, unresolved.description, rejection));
     } else if (held_up) {
       unresolved.held_up->push_back(row);
     } else {
@@ -72,14 +72,13 @@ std::optional<DataType> type_for_new(const StagedRow& row) {
   if (row.value.cleared) {
     return std::nullopt;
   }
-  if (row.unparsed == nullptr) {
+  if (!row.is_unparsed()) {
     return row.value.type;
   }
-  const std::string_view text = ingest::view_of(row.unparsed);
-  const DataType type = core::infer_type(text);
+  const DataType type = core::infer_type(row.unparsed);
   // What only begins like JSON is text.
   ingest::Value json;
-  return type == DataType::json && ingest::parse_value(text, type, json) ? DataType::text : type;
+  return type == DataType::json && ingest::parse_value(row.unparsed, type, json) ? DataType::text : type;
 }
 
 // Attributes named but unknown to this backend: read, then registered.
@@ -88,10 +87,10 @@ void register_names(const Rows& rows, pg::OnLock on_lock) {
   core::ArenaVector<AttributeName> names(batch_arena());
   core::ArenaVector<const StagedRow*> first_rows(batch_arena());
   for (const StagedRow& row : rows) {
-    if (row.attribute == nullptr) {
+    if (row.attribute.empty()) {
       continue;
     }
-    const AttributeName name{row.tenant_id, ingest::view_of(row.attribute)};
+    const AttributeName name{row.tenant_id, row.attribute};
     if (registry::find(name) != nullptr) {
       continue;
     }
@@ -122,8 +121,8 @@ void register_names(const Rows& rows, pg::OnLock on_lock) {
 }
 
 const Attribute* attribute_of(const StagedRow& row) {
-  return row.attribute != nullptr
-             ? registry::find(AttributeName{row.tenant_id, ingest::view_of(row.attribute)})
+  return !row.attribute.empty()
+             ? registry::find(AttributeName{row.tenant_id, row.attribute})
              : registry::find(AttributeId{row.tenant_id, row.attribute_id});
 }
 
@@ -133,7 +132,7 @@ void find_attributes(Rows& rows, pg::OnLock on_lock) {
   core::ArenaVector<AttributeId> unknown(batch_arena());
   for (StagedRow& row : rows) {
     row.resolved = attribute_of(row);
-    if (row.resolved == nullptr && row.attribute == nullptr) {
+    if (row.resolved == nullptr && row.attribute.empty()) {
       unknown.push_back({row.tenant_id, row.attribute_id});
     }
   }
@@ -149,7 +148,7 @@ void find_attributes(Rows& rows, pg::OnLock on_lock) {
 }
 
 Rejection unknown_attribute(const StagedRow& row, bool& held_up) {
-  if (row.attribute == nullptr) {
+  if (row.attribute.empty()) {
     return {ERRCODE_UNDEFINED_OBJECT, psprintf("unknown attribute_id %d of tenant " INT64_FORMAT,
                                                row.attribute_id, row.tenant_id)};
   }
@@ -157,7 +156,7 @@ Rejection unknown_attribute(const StagedRow& row, bool& held_up) {
     held_up = true;
     return {};
   }
-  const std::string_view name = ingest::view_of(row.attribute);
+  const std::string_view name = row.attribute;
   return {ERRCODE_UNDEFINED_OBJECT,
           psprintf("unknown attribute \"%.*s\" of tenant " INT64_FORMAT,
                    static_cast<int>(name.size()), name.data(), row.tenant_id)};
@@ -210,8 +209,7 @@ void parse_values(Rows& rows, const Unresolved& unresolved) {
       return {};
     }
     const DataType type = row.resolved->type.value();
-    return row.unparsed != nullptr
-               ? ingest::parse_value(ingest::view_of(row.unparsed), type, row.value)
+    return row.is_unparsed() ? ingest::parse_value(row.unparsed, type, row.value)
                : ingest::convert_value(type, row.value);
   });
 }
@@ -279,8 +277,8 @@ void resolve_entities(Rows& rows, const Unresolved& unresolved) {
   ExternalIds ids{core::KeyIndex(batch_arena()), core::ArenaVector<int64>(batch_arena()),
                   core::ArenaVector<bool>(batch_arena())};
   for (const StagedRow& row : rows) {
-    if (row.entity != nullptr &&
-        ids.keys.number_of({row.tenant_id, ingest::view_of(row.entity)}) == ids.found.size()) {
+    if (!row.entity.empty() &&
+        ids.keys.number_of({row.tenant_id, row.entity}) == ids.found.size()) {
       ids.found.push_back(false);
       ids.entity_ids.push_back(0);
     }
@@ -297,8 +295,8 @@ void resolve_entities(Rows& rows, const Unresolved& unresolved) {
     look_up(ids, numbers);
   }
   keep_rows(rows, unresolved, [&ids](StagedRow& row, bool& held_up) -> Rejection {
-    if (row.entity != nullptr) {
-      const uint32 number = ids.keys.number_of({row.tenant_id, ingest::view_of(row.entity)});
+    if (!row.entity.empty()) {
+      const uint32 number = ids.keys.number_of({row.tenant_id, row.entity});
       row.entity_id = ids.entity_ids[number];
       held_up = !ids.found[number];
     }

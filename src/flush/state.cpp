@@ -1,11 +1,14 @@
 #include "eav/flush/state.hpp"
 
+#include "eav/flush/ring_batch.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 
 extern "C" {
 #include <catalog/pg_class.h>
+#include <storage/lwlock.h>
+#include <storage/procarray.h>
 }
 
 namespace eav::flush {
@@ -82,26 +85,75 @@ void write_state(const Progress& progress) {
   remember_place(pg::cell(0, 1).value);
 }
 
-bool record_gap() {
-  static pg::Statement is_intact("SELECT FROM eav.staging_epoch", {});
+namespace {
+
+void record_gap(const char* reason) {
   static pg::Statement record(
       "WITH last AS (SELECT snapshot_at FROM eav.flush_state), "
       "state AS (UPDATE eav.flush_state SET epoch = epoch + 1, snapshot_at = clock_timestamp() "
       "RETURNING epoch, snapshot_at), "
       "gap AS (INSERT INTO eav.ingest_gaps (epoch, gap_start, gap_end, reason) "
       "SELECT state.epoch, last.snapshot_at, state.snapshot_at, "
-      "'staging was emptied by crash recovery or promotion' FROM state, last) "
-      "INSERT INTO eav.staging_epoch SELECT epoch FROM state",
-      {});
-  is_intact.run({});
-  if (SPI_processed > 0) {
-    return false;
-  }
-  record.run({});
-  ereport(LOG, (errmsg("eav_ext: staging was emptied by crash recovery or promotion"),
+      "$1 FROM state, last), "
+      "gone AS (DELETE FROM eav.staging_epoch) "
+      "INSERT INTO eav.staging_epoch (epoch) SELECT epoch FROM state",
+      {TEXTOID});
+  record.run({CStringGetTextDatum(reason)});
+  ereport(LOG, (errmsg("eav_ext: %s", reason),
                 errdetail("Values that were accepted and not yet flushed are lost; the window is "
                           "in eav.ingest_gaps.")));
-  return true;
+}
+
+}  // namespace
+
+bool record_gap() {
+  static pg::Statement select("SELECT ring FROM eav.staging_epoch", {});
+  select.run({});
+  if (SPI_processed == 0) {
+    record_gap("staging was emptied by crash recovery or promotion");
+    return true;
+  }
+  const pg::Cell ring = pg::cell(0, 1);
+  if (!ring.is_null && DatumGetInt64(ring.value) != ingest::ring_generation()) {
+    record_gap("the server was stopped before the ring was empty");
+    return true;
+  }
+  return false;
+}
+
+int64 open_ring(ingest::Door& door) {
+  static pg::Statement select(
+      "SELECT s.epoch, e.ring FROM eav.flush_state s, eav.staging_epoch e", {});
+  static pg::Statement mark("UPDATE eav.staging_epoch SET ring = $1", {INT8OID});
+  lock_flush();
+  record_gap();
+  select.run({});
+  const int64 epoch = DatumGetInt64(pg::cell(0, 1).value);
+  if (queue_of(door) == core::Ring::none) {
+    return epoch;
+  }
+  const bool is_marked = !pg::cell(0, 2).is_null;
+  // What producers have left that have not died in good order.
+  take_published(&door);
+  LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+  ingest::ring()->recover(
+      queue_of(door),
+      [](uint32 process, void* /*context*/) {
+        return BackendPidGetProc(static_cast<int>(process)) == nullptr;
+      },
+      nullptr);
+  LWLockRelease(AddinShmemInitLock);
+  if (!is_marked) {
+    // Left by an extension that was dropped.
+    ingest::discard_parcels(door);
+    mark.run({Int64GetDatum(ingest::ring_generation())});
+  }
+  return epoch;
+}
+
+void mark_ring_empty() {
+  static pg::Statement clear("UPDATE eav.staging_epoch SET ring = NULL WHERE ring IS NOT NULL", {});
+  clear.run({});
 }
 
 }  // namespace eav::flush

@@ -1,5 +1,7 @@
 #include "eav/ingest/rejects.hpp"
 
+#include "eav/pg/input.hpp"
+#include "eav/pg/jsonb.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"
 
@@ -34,7 +36,51 @@ void write_piece(Piece& piece) {
   piece.bytes = 0;
 }
 
+// An event as it came: as JSON, or as text when jsonb cannot hold it (numbers out of its range).
+Jsonb* event_payload(const core::EventReader::Reject& event) {
+  char* const raw = pnstrdup(event.event.data(), event.event.size());
+  Datum json = 0;
+  const bool fits = pg::try_input(raw, JSONBOID, json) == nullptr;
+  if (!fits) {
+    JsonbValue string;
+    string.type = jbvString;
+    string.val.string.val = raw;
+    string.val.string.len = static_cast<int>(event.event.size());
+    json = JsonbPGetDatum(JsonbValueToJsonb(&string));
+  }
+  return pg::object_of({{"event", pg::json_value(DatumGetJsonbP(json))},
+                        {"position", pg::integer_value(event.position)}});
+}
+
+Jsonb* reject_payload(const RejectedRow& reject) {
+  return reject.tuple != nullptr ? payload_of(reject.tuple, reject.description)
+                                 : event_payload(reject.event);
+}
+
+Datum tenant_of(const RejectedRow& reject, bool& is_null) {
+  if (reject.tuple != nullptr) {
+    return heap_getattr(reject.tuple, column_tenant_id, reject.description, &is_null);
+  }
+  is_null = !reject.event.tenant_id.has_value();
+  return Int64GetDatum(reject.event.tenant_id.value_or(0));
+}
+
 }  // namespace
+
+RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection) {
+  return {tuple_of(row, description), description, rejection, row.attribute, {}};
+}
+
+RejectedRow rejected(const core::EventReader::Reject& event) {
+  const char* const state = core::sqlstate_of(event.fault);
+  return {nullptr,
+          nullptr,
+          {MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]),
+           psprintf("event %u: %.*s", event.position, static_cast<int>(event.reason.size()),
+                    event.reason.data())},
+          {},
+          event};
+}
 
 void write_rejects(const Rejects& rejects) {
   if (rejects.empty()) {
@@ -45,9 +91,8 @@ void write_rejects(const Rejects& rejects) {
   MemoryContext const caller = MemoryContextSwitchTo(context);
   auto* const piece = static_cast<Piece*>(MemoryContextAllocZero(caller, sizeof(Piece)));
   for (const RejectedRow& reject : rejects) {
-    Jsonb* const payload = payload_of(reject.tuple, reject.description);
-    piece->tenants[piece->rows] = heap_getattr(reject.tuple, column_tenant_id, reject.description,
-                                               &piece->no_tenant[piece->rows]);
+    Jsonb* const payload = reject_payload(reject);
+    piece->tenants[piece->rows] = tenant_of(reject, piece->no_tenant[piece->rows]);
     piece->states[piece->rows] = CStringGetTextDatum(pg::sqlstate_text(reject.rejection.sqlstate));
     piece->reasons[piece->rows] = CStringGetTextDatum(reject.rejection.reason);
     piece->payloads[piece->rows] = JsonbPGetDatum(payload);

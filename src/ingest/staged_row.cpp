@@ -107,7 +107,7 @@ Rejection read_value(const Fields& fields, StagedRow& row) {
     }
   }
   if (set == column_value) {
-    row.unparsed = text_of(fields[set]);
+    row.unparsed = view_of(text_of(fields[set]));
   } else {
     row.value = typed_value(fields[set], set);
   }
@@ -195,6 +195,26 @@ void push(JsonbParseState** state, const char* name, JsonbValue member) {
 
 }  // namespace
 
+Column column_of(DataType type) {
+  switch (type) {
+    case DataType::integer:
+      return column_value_int;
+    case DataType::floating:
+      return column_value_float;
+    case DataType::timestamp:
+      return column_value_time;
+    case DataType::boolean:
+      return column_value_bool;
+    case DataType::numeric:
+      return column_value_numeric;
+    case DataType::json:
+      return column_value_json;
+    case DataType::text:
+      return column_value_text;
+  }
+  pg_unreachable();
+}
+
 Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, TimestampTz now,
                    StagedRow& row) {
   const Fields fields(tuple, description);
@@ -220,8 +240,12 @@ Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, Timest
                                             "attribute_id", "attribute")) {
     return bad;
   }
-  row.entity = fields.has(column_entity) ? text_of(fields[column_entity]) : nullptr;
-  row.attribute = fields.has(column_attribute) ? text_of(fields[column_attribute]) : nullptr;
+  if (fields.has(column_entity)) {
+    row.entity = view_of(text_of(fields[column_entity]));
+  }
+  if (fields.has(column_attribute)) {
+    row.attribute = view_of(text_of(fields[column_attribute]));
+  }
   if (const Rejection bad = read_times(fields, now, row)) {
     return bad;
   }
@@ -243,6 +267,37 @@ Size memory_of(HeapTuple tuple, TupleDesc description) {
     }
   }
   return bytes;
+}
+
+HeapTuple tuple_of(const StagedRow& row, TupleDesc description) {
+  if (row.tuple != nullptr) {
+    return row.tuple;
+  }
+  std::array<Datum, column_count> values{};
+  std::array<bool, column_count> nulls;
+  nulls.fill(true);
+  const auto set = [&](Column column, Datum datum) {
+    values[column - 1] = datum;
+    nulls[column - 1] = false;
+  };
+  const auto text_datum = [](std::string_view view) {
+    return PointerGetDatum(cstring_to_text_with_len(view.data(), static_cast<int>(view.size())));
+  };
+  set(column_cleared, BoolGetDatum(row.value.cleared));
+  set(column_tenant_id, Int64GetDatum(row.tenant_id));
+  set(column_observed_at, TimestampTzGetDatum(row.version.observed_at));
+  set(column_attribute, text_datum(row.attribute));
+  if (row.entity.empty()) {
+    set(column_entity_id, Int64GetDatum(row.entity_id));
+  } else {
+    set(column_entity, text_datum(row.entity));
+  }
+  if (row.is_unparsed()) {
+    set(column_value, text_datum(row.unparsed));
+  } else if (!row.value.cleared) {
+    set(column_of(row.value.type), datum_of(row.value));
+  }
+  return heap_form_tuple(description, values.data(), nulls.data());
 }
 
 int64 backlog_id_of(const StagedRow& row, TupleDesc description) {

@@ -1,6 +1,7 @@
 #include "eav/ingest/value.hpp"
 
 #include "eav/pg/input.hpp"
+#include "eav/pg/jsonb.hpp"
 
 extern "C" {
 #include <mb/pg_wchar.h>
@@ -30,6 +31,11 @@ Rejection invalid(std::string_view text, DataType type, ParseStatus status) {
                    core::name_of(type).data())};
 }
 
+std::string_view text_view(Datum datum) {
+  const text* const string = DatumGetTextPP(datum);
+  return {VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string)};
+}
+
 // Through the type's input function.
 Rejection parse_by_server(std::string_view text, Oid type, Datum& result) {
   char* const copy = pnstrdup(text.data(), text.size());
@@ -51,6 +57,50 @@ Datum numeric_of(double floating) {
 }
 
 }  // namespace
+
+Datum datum_of(const Value& value) {
+  switch (value.type) {
+    case DataType::integer:
+      return Int64GetDatum(value.integer);
+    case DataType::floating:
+      return Float8GetDatum(value.floating);
+    case DataType::boolean:
+      return BoolGetDatum(value.boolean);
+    case DataType::timestamp:
+      return TimestampTzGetDatum(value.timestamp);
+    default:
+      return value.datum;
+  }
+}
+
+void put_value(pg::CopyRow& out, const Value& value) {
+  switch (value.type) {
+    case DataType::integer:
+      out.int8(value.integer);
+      break;
+    case DataType::floating:
+      out.float8(value.floating);
+      break;
+    case DataType::boolean:
+      out.boolean(value.boolean);
+      break;
+    case DataType::timestamp:
+      out.int8(value.timestamp);
+      break;
+    case DataType::text: {
+      const std::string_view view = text_view(value.datum);
+      out.bytes(view.data(), view.size());
+      break;
+    }
+    case DataType::numeric:
+    case DataType::json: {
+      PGFunction const send = value.type == DataType::numeric ? numeric_send : jsonb_send;
+      const bytea* const sent = DatumGetByteaPP(DirectFunctionCall1(send, value.datum));
+      out.bytes(VARDATA_ANY(sent), VARSIZE_ANY_EXHDR(sent));
+      break;
+    }
+  }
+}
 
 Rejection parse_value(std::string_view text, DataType type, Value& value) {
   value.type = type;
@@ -107,6 +157,11 @@ Rejection convert_value(DataType type, Value& value) {
     if (core::parse_floating(text, value.floating) != ParseStatus::ok) {
       return out_of_range(type);
     }
+  } else if (type == DataType::timestamp && value.type == DataType::text) {
+    return parse_value(text_view(value.datum), type, value);
+  } else if (type == DataType::json) {
+    JsonbValue scalar = pg::jsonb_of(value);
+    value.datum = JsonbPGetDatum(JsonbValueToJsonb(&scalar));
   } else {
     return {ERRCODE_DATATYPE_MISMATCH,
             psprintf("attribute is of type %s but the value is of type %s",

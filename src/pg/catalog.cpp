@@ -2,10 +2,22 @@
 
 extern "C" {
 #include <catalog/namespace.h>
-#include <commands/extension.h>
+#include <common/relpath.h>
+#include <storage/fd.h>
+#include <sys/stat.h>
 }
 
 namespace eav::pg {
+
+namespace {
+
+// A database has its directory in the default tablespace or in one of the others.
+bool has_directory(const char* parent, Oid database) {
+  struct stat status;
+  return stat(psprintf("%s/%u", parent, database), &status) == 0;
+}
+
+}  // namespace
 
 Oid find_relation(const char* name) {
   const Oid schema = get_namespace_oid("eav", true);
@@ -21,6 +33,19 @@ Oid relation_oid(const char* name) {
   return oid;
 }
 
-bool extension_exists() { return OidIsValid(get_extension_oid("eav_ext", true)); }
+bool database_exists(Oid database) {
+  if (has_directory("base", database)) {
+    return true;
+  }
+  DIR* const tablespaces = AllocateDir("pg_tblspc");
+  bool found = false;
+  while (const dirent* const entry = ReadDirExtended(tablespaces, "pg_tblspc", LOG)) {
+    found = found ||
+            has_directory(psprintf("pg_tblspc/%s/%s", entry->d_name, TABLESPACE_VERSION_DIRECTORY),
+                          database);
+  }
+  FreeDir(tablespaces);
+  return found;
+}
 
 }  // namespace eav::pg

@@ -51,18 +51,6 @@ JsonbValue float_value(double number) {
   return numeric_text_value(DirectFunctionCall1(float8out, Float8GetDatum(number)));
 }
 
-JsonbValue json_value(Jsonb* json) {
-  JsonbValue result;
-  if (JB_ROOT_IS_SCALAR(json)) {
-    JsonbExtractScalar(&json->root, &result);
-    return result;
-  }
-  result.type = jbvBinary;
-  result.val.binary.data = &json->root;
-  result.val.binary.len = static_cast<int>(VARSIZE(json) - VARHDRSZ);
-  return result;
-}
-
 bool equal(const JsonbValue& left, const JsonbValue& right) {
   if (left.type != right.type) {
     return false;
@@ -105,6 +93,29 @@ bool precedes(std::string_view left, std::string_view right) {
 
 }  // namespace
 
+JsonbValue json_value(Jsonb* json) {
+  JsonbValue result;
+  if (JB_ROOT_IS_SCALAR(json)) {
+    JsonbExtractScalar(&json->root, &result);
+    return result;
+  }
+  result.type = jbvBinary;
+  result.val.binary.data = &json->root;
+  result.val.binary.len = static_cast<int>(VARSIZE(json) - VARHDRSZ);
+  return result;
+}
+
+JsonbValue integer_value(int64 number) { return numeric_value(int64_to_numeric(number)); }
+
+Jsonb* object_of(std::initializer_list<std::pair<const char*, JsonbValue>> members) {
+  JsonbParseState* state = nullptr;
+  pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
+  for (const auto& [name, value] : members) {
+    push_member(&state, string_value(name), value);
+  }
+  return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
+}
+
 JsonbValue jsonb_of(const ingest::Value& value) {
   JsonbValue result;
   switch (value.type) {
@@ -113,7 +124,7 @@ JsonbValue jsonb_of(const ingest::Value& value) {
       return string_value(VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
     }
     case DataType::integer:
-      return numeric_value(int64_to_numeric(value.integer));
+      return integer_value(value.integer);
     case DataType::floating:
       return float_value(value.floating);
     case DataType::numeric: {

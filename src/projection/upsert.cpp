@@ -26,7 +26,10 @@ using ingest::StagedRow;
   pg_unreachable();
 }
 
-text* text_of(const char* data, int length) { return cstring_to_text_with_len(data, length); }
+template <typename JsonString>
+std::string_view view_of(const JsonString& string) {
+  return {string.val, static_cast<std::size_t>(string.len)};
+}
 
 // The member as a staged value: numbers and strings as text, to be read by the attribute's
 // type. Returns the type that a new attribute would get from it, none from a null.
@@ -38,12 +41,12 @@ std::optional<DataType> read_member(JsonbValue& member, StagedRow& row) {
       row.value.type = DataType::text;
       return std::nullopt;
     case jbvString:
-      row.unparsed = text_of(member.val.string.val, member.val.string.len);
+      row.unparsed = view_of(member.val.string);
       return DataType::text;
     case jbvNumeric: {
       const char* const digits =
           DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(member.val.numeric)));
-      row.unparsed = text_of(digits, static_cast<int>(strlen(digits)));
+      row.unparsed = digits;
       const DataType type = core::infer_type(digits);
       return type == DataType::text ? DataType::numeric : type;
     }
@@ -59,8 +62,8 @@ std::optional<DataType> read_member(JsonbValue& member, StagedRow& row) {
 }
 
 Size size_of(const StagedRow& row) {
-  if (row.unparsed != nullptr) {
-    return VARSIZE_ANY_EXHDR(row.unparsed);
+  if (row.is_unparsed()) {
+    return row.unparsed.size();
   }
   return !row.value.cleared && row.value.type == DataType::json
              ? VARSIZE_ANY_EXHDR(DatumGetPointer(row.value.datum))
@@ -82,10 +85,10 @@ void check_member(std::string_view name, const StagedRow& row) {
 // JSON text fits a json attribute as it is; other types read it by their own rules.
 void fit_to_json_attribute(StagedRow& row, const JsonbValue& member) {
   const auto* const attribute =
-      flush::registry::find(flush::AttributeName{row.tenant_id, ingest::view_of(row.attribute)});
+      flush::registry::find(flush::AttributeName{row.tenant_id, row.attribute});
   if (attribute != nullptr && attribute->type == DataType::json && !row.value.cleared) {
     JsonbValue copy = member;
-    row.unparsed = nullptr;
+    row.unparsed = {};
     row.value.type = DataType::json;
     row.value.datum = JsonbPGetDatum(JsonbValueToJsonb(&copy));
   }
@@ -108,13 +111,12 @@ Members read_members(Jsonb* attributes, const StagedRow& pattern) {
   while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY) {
     JsonbIteratorNext(&iterator, &member, true);
     StagedRow row = pattern;
-    row.attribute = text_of(key.val.string.val, key.val.string.len);
+    row.attribute = view_of(key.val.string);
     const std::optional<DataType> type = read_member(member, row);
-    const std::string_view name = ingest::view_of(row.attribute);
-    check_member(name, row);
+    check_member(row.attribute, row);
     members.rows.push_back(row);
     members.values.push_back(member);
-    members.attributes.push_back({{row.tenant_id, name}, type});
+    members.attributes.push_back({{row.tenant_id, row.attribute}, type});
   }
   return members;
 }
@@ -148,7 +150,7 @@ void write(flush::Rows& rows) {
   flush::Rows held_up(arena);
   flush::resolve(rows, {pg::OnLock::wait, &rejects, &held_up, nullptr});
   if (!rejects.empty()) {
-    raise_rejection(rejects[0].rejection, ingest::view_of(rejects[0].attribute));
+    raise_rejection(rejects[0].rejection, rejects[0].attribute);
   }
   flush::ensure_partitions();
   // Two calls of one backend may fall into one microsecond.

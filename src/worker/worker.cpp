@@ -7,16 +7,27 @@
 // pg_terminate_backend()), and to make room for a DROP DATABASE or CREATE DATABASE ... TEMPLATE,
 // which both want the database without users and hold a lock that the worker looks for.
 //
-// Work: every eav.flush_interval a tick. A tick looks at one number in shared memory; only when
-// a transaction has ended since the last flush, or something remains to be done, does it call
-// eav.stage_flush(), in a transaction of its own and as the owner of that function. While more
-// than one batch is waiting it does not sleep. An error rolls the tick back, is logged, and the
-// next tick comes later and later (up to 30 s) until one succeeds. On SIGTERM the tick in
-// progress is finished and one more flushes what has come in; a lock timeout of a second keeps
-// that from taking long.
+// Work: every eav.flush_interval a tick, or at once when somebody waits for a flush or the ring is
+// filling. A tick looks at a few numbers in shared memory; only when a transaction has ended
+// since the last flush, the ring holds parcels, somebody waits, or something remains to be done,
+// does it call eav.stage_flush(), in a transaction of its own and as the owner of that function.
+// While more than one batch is waiting it does not sleep. An error rolls the tick back, is logged,
+// and the next tick comes later and later (up to 30 s) until one succeeds.
+//
+// Only a worker opens the door to the ring (ingest/door.cpp), and before it leaves, for whatever
+// reason, it closes the door and flushes what has come in; a lock timeout of a second keeps that
+// from taking long. When the server is stopping, it first waits until no producer is inside any
+// more: all of them are leaving. What it cannot flush then, because flushes fail or are switched
+// off, it moves from the ring to staging, which survives a stop. Should even that fail, or the
+// worker be dead already, the mark in staging_epoch stays, and the next flush after the start
+// records a gap.
 #include "eav/worker/worker.hpp"
 
 #include "eav/flush/flush.hpp"
+#include "eav/flush/ring_batch.hpp"
+#include "eav/flush/state.hpp"
+#include "eav/ingest/door.hpp"
+#include "eav/ingest/spill.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/pg/guard.hpp"
@@ -25,17 +36,15 @@
 
 extern "C" {
 #include <catalog/pg_database.h>
-#include <common/relpath.h>
 #include <pgstat.h>
 #include <postmaster/bgworker.h>
 #include <postmaster/interrupt.h>
-#include <storage/fd.h>
 #include <storage/ipc.h>
 #include <storage/latch.h>
 #include <storage/lock.h>
 #include <storage/procarray.h>
-#include <sys/stat.h>
 #include <utils/backend_status.h>
+#include <utils/pidfile.h>
 #include <utils/wait_event.h>
 }
 
@@ -45,35 +54,18 @@ namespace {
 
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
+constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
+constexpr int last_flushes = 3;             // failures after which the ring goes to staging
 
 struct Loop {
+  ingest::Door* door = nullptr;
+  bool is_open = false;  // the door has been opened
   uint64 seen = 0;  // completed_transactions() before the last flush
   bool has_more = true;
   int failures = 0;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
 };
-
-// A database has its directory in the default tablespace or in one of the others.
-bool has_directory(const char* parent, Oid database) {
-  struct stat status;
-  return stat(psprintf("%s/%u", parent, database), &status) == 0;
-}
-
-bool database_exists(Oid database) {
-  if (has_directory("base", database)) {
-    return true;
-  }
-  DIR* const tablespaces = AllocateDir("pg_tblspc");
-  bool found = false;
-  while (const dirent* const entry = ReadDirExtended(tablespaces, "pg_tblspc", LOG)) {
-    found = found ||
-            has_directory(psprintf("pg_tblspc/%s/%s", entry->d_name, TABLESPACE_VERSION_DIRECTORY),
-                          database);
-  }
-  FreeDir(tablespaces);
-  return found;
-}
 
 // The lock that every new connection takes for a moment.
 bool somebody_wants_the_database() {
@@ -138,6 +130,9 @@ void run_flush(Loop& loop) {
   static pg::Statement check_at_once("SET CONSTRAINTS ALL IMMEDIATE", {});
   static pg::Statement flush("SELECT flushed FROM eav.stage_flush($1)", {INT8OID});
   loop.seen = pg::completed_transactions();
+  if (loop.door != nullptr) {
+    loop.door->requests = 0;
+  }
   begin("SELECT eav.stage_flush()");
   leave_if_not_needed();
   check_at_once.run({});
@@ -159,11 +154,41 @@ bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
 
+void open_door(Loop& loop) {
+  begin("opening the door to the ring");
+  leave_if_not_needed();
+  const int64 epoch = flush::open_ring(*loop.door);
+  end();
+  ingest::open_for_parcels(*loop.door, epoch);
+  loop.is_open = true;
+}
+
+void close_door(Loop& loop) {
+  if (loop.is_open) {
+    ingest::close_to_parcels(*loop.door);
+    loop.is_open = false;
+  }
+}
+
+bool has_parcels(const Loop& loop) {
+  return loop.door != nullptr && ingest::has_parcels(*loop.door);
+}
+
+bool has_requests(const Loop& loop) {
+  return loop.door != nullptr && loop.failures == 0 && settings.worker_enabled &&
+         ingest::has_requests(*loop.door);
+}
+
 void tick(Loop& loop) {
   if (!settings.worker_enabled) {
+    close_door(loop);
     return;
   }
-  if (loop.has_more || loop.seen != pg::completed_transactions()) {
+  if (loop.door != nullptr && !loop.is_open) {
+    open_door(loop);
+  }
+  if (loop.has_more || loop.seen != pg::completed_transactions() || has_parcels(loop) ||
+      has_requests(loop)) {
     run_flush(loop);
   }
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
@@ -171,12 +196,13 @@ void tick(Loop& loop) {
   }
 }
 
-// True when the tick ended without an error.
-bool try_tick(Loop& loop) {
+// True when the work ended without an error.
+template <typename Work>
+bool attempt(Loop& loop, Work&& work) {
   volatile bool succeeded = false;
   PG_TRY();
   {
-    pg::guarded([&] { tick(loop); });
+    pg::guarded([&] { work(loop); });
     succeeded = true;
   }
   PG_CATCH();
@@ -211,10 +237,10 @@ void check_for_interrupts() {
   CHECK_FOR_INTERRUPTS();
 }
 
-void sleep_until(TimestampTz wake_up) {
+void sleep_until(TimestampTz wake_up, const Loop& loop) {
   for (;;) {
     const long remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_up);
-    if (remaining <= 0 || ShutdownRequestPending || ConfigReloadPending) {
+    if (remaining <= 0 || ShutdownRequestPending || ConfigReloadPending || has_requests(loop)) {
       return;
     }
     const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -229,31 +255,95 @@ void sleep_until(TimestampTz wake_up) {
 void wait_for_end_of(FullTransactionId after) {
   while (FullTransactionIdIsValid(after) && !ShutdownRequestPending &&
          TransactionIdIsInProgress(XidFromFullTransactionId(after))) {
-    sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.flush_interval));
+    sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.flush_interval), Loop());
+  }
+}
+
+bool is_server_stopping() {
+  char line[MAXPGPATH] = "";
+  FILE* const file = AllocateFile("postmaster.pid", "r");
+  for (int i = 0; file != nullptr && i < LOCK_FILE_LINE_PM_STATUS; ++i) {
+    if (fgets(line, sizeof(line), file) == nullptr) {
+      line[0] = '\0';
+    }
+  }
+  if (file != nullptr) {
+    FreeFile(file);
+  }
+  return strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+}
+
+void wait_for_producers(const Loop& loop) {
+  while (loop.door->inside > 0) {
+    WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, leaving_interval,
+              PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    check_for_interrupts();
+  }
+}
+
+void move_ring_to_staging(Loop& loop) {
+  begin("moving the ring to staging");
+  leave_if_not_needed();
+  flush::lock_flush();
+  const uint64 number = flush::begin_flush(loop.door);
+  flush::take_published(loop.door);
+  const flush::RingBatch ring = flush::read_ring(loop.door, 0, UINT64_MAX);
+  for (const flush::ParcelBytes& parcel : ring.parcels) {
+    ingest::spill(parcel.bytes);
+  }
+  flush::finish_flush(loop.door, number, ring.parcels.size(), false);
+  end();
+}
+
+void mark_ring_empty(Loop& /*loop*/) {
+  begin("closing the door to the ring");
+  leave_if_not_needed();
+  flush::mark_ring_empty();
+  end();
+}
+
+// Before the worker leaves.
+void flush_what_is_left(Loop& loop) {
+  close_door(loop);
+  if (loop.door != nullptr && is_server_stopping()) {
+    wait_for_producers(loop);
+  }
+  for (int failures = 0; settings.worker_enabled && failures < last_flushes;) {
+    loop.has_more = true;
+    failures += attempt(loop, run_flush) ? 0 : 1;
+    if (!loop.has_more && !has_parcels(loop)) {
+      break;
+    }
+  }
+  if (has_parcels(loop) && attempt(loop, move_ring_to_staging)) {
+    ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
+  }
+  if (loop.door != nullptr && loop.door->inside == 0 && !has_parcels(loop)) {
+    attempt(loop, mark_ring_empty);
   }
 }
 
 [[noreturn]] void run(Loop& loop) {
   for (;;) {
     const TimestampTz started_at = GetCurrentTimestamp();
-    loop.failures = try_tick(loop) ? 0 : loop.failures + 1;
+    loop.failures = attempt(loop, tick) ? 0 : loop.failures + 1;
     if (ShutdownRequestPending) {
-      // What has come in while the last tick ran.
-      loop.has_more = true;
-      try_tick(loop);
+      flush_what_is_left(loop);
       proc_exit(1);
     }
     if (is_due(loop.last_yield_check, yield_check_interval)) {
       loop.last_yield_check = GetCurrentTimestamp();
       if (somebody_wants_the_database()) {
         ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
+        flush_what_is_left(loop);
         proc_exit(1);
       }
       if (!settings.worker_enabled) {
         look_for_extension();
       }
     }
-    sleep_until(TimestampTzPlusMilliseconds(started_at, delay_after(loop)));
+    sleep_until(TimestampTzPlusMilliseconds(started_at, delay_after(loop)), loop);
     check_for_interrupts();
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
@@ -279,7 +369,7 @@ void eav_worker_main(Datum argument) {
   pqsignal(SIGHUP, SignalHandlerForConfigReload);
   pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
   BackgroundWorkerUnblockSignals();
-  if (!database_exists(database)) {
+  if (!eav::pg::database_exists(database)) {
     proc_exit(0);
   }
   BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
@@ -291,6 +381,10 @@ void eav_worker_main(Datum argument) {
   pgstat_report_activity(STATE_IDLE, nullptr);
   wait_for_end_of(after);
   Loop loop;
+  loop.door = eav::ingest::own_door();
+  if (loop.door != nullptr) {
+    eav::ingest::attach_worker(*loop.door);
+  }
   run(loop);
 }
 }

@@ -1,10 +1,10 @@
 # GoogleTest on src/core: as released, and under the address and undefined
-# behaviour sanitizers.
+# behaviour sanitizers; what processes share also under the thread sanitizer.
 
 suite_unit() {
     local variant
     have_tests test/unit test/unit/*.cpp || return
-    for variant in unit unit-san; do
+    for variant in unit unit-san tsan; do
         if quietly "$OUT/$variant-build.log" make -s -j"$(nproc)" -f test/core.mk $variant; then
             run_unit $variant
         else

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "eav/core/snapshot.hpp"
+#include "eav/ingest/door.hpp"
 #include "eav/pg/postgres.hpp"
 
 namespace eav::flush {
@@ -31,7 +32,14 @@ struct Progress {
 };
 void write_state(const Progress& progress);
 
-// Notes in eav.ingest_gaps that staging has been emptied by a crash, if so; true then.
+// Notes in eav.ingest_gaps that staging has been emptied by a crash, or that the ring was lost with
+// values in it, if so; true then.
 bool record_gap();
+
+// Before the door is opened and after it has been closed for good, with everything in it
+// flushed: staging_epoch tells whether values may be in the ring, should it be lost. The mark is
+// unlogged like staging itself, for a crash empties both.
+int64 open_ring(ingest::Door& door);  // takes the lock; returns the epoch
+void mark_ring_empty();
 
 }  // namespace eav::flush

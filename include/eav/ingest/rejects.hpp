@@ -1,18 +1,24 @@
-// Rows that could not be accepted, on their way to eav.ingest_rejects.
+// What could not be accepted, on its way to eav.ingest_rejects.
 #pragma once
 
 #include "eav/core/arena.hpp"
+#include "eav/core/event.hpp"
 #include "eav/ingest/staged_row.hpp"
 
 namespace eav::ingest {
 
+// A value, as a tuple of staging or the backlog, or a whole event.
 struct RejectedRow {
-  HeapTuple tuple;
+  HeapTuple tuple;  // null for an event
   TupleDesc description;
   Rejection rejection;
-  const text* attribute;  // its name, when it was given by name; for messages
+  std::string_view attribute;  // its name, when it was given by name; for messages
+  core::EventReader::Reject event;
 };
 using Rejects = core::ArenaVector<RejectedRow>;
+
+RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection);
+RejectedRow rejected(const core::EventReader::Reject& event);
 
 // Within an SPI connection.
 void write_rejects(const Rejects& rejects);

@@ -1,4 +1,5 @@
-// A row of staging (or of the backlog, which has the same columns) on its way through a flush.
+// A value on its way through a flush: a row of staging or of the backlog, which has the same
+// columns, or a value from the ring.
 #pragma once
 
 #include <string_view>
@@ -39,23 +40,28 @@ enum Column : int {
   column_count = column_value
 };
 
-enum class Origin : uint8 { staging, backlog };
+// The column for values of the type.
+Column column_of(core::DataType type);
+
+enum class Origin : uint8 { staging, backlog, ring };
 
 // Plain memory of the batch's context.
 struct StagedRow {
-  HeapTuple tuple;  // private copy
+  HeapTuple tuple;  // private copy; null for a value from the ring
   int64 tenant_id;
   int64 entity_id;
   core::Version version;  // observed_at as given; ingested_at given by the flush
   Value value;
-  const text* entity;                // external id still to be resolved, or null
-  const text* attribute;             // name still to be resolved, or null
-  const text* unparsed;              // value as text still to be parsed, or null
+  std::string_view entity;           // external id still to be resolved, or empty
+  std::string_view attribute;        // name still to be resolved, or empty
+  std::string_view unparsed;         // value as text still to be parsed, if is_unparsed()
   const flush::Attribute* resolved;  // as long as the registry is not refreshed
   int32 attribute_id;
   core::Projection projection;
   Origin origin;
   bool in_history;  // only the projection is missing
+
+  bool is_unparsed() const { return unparsed.data() != nullptr; }
 };
 
 // Takes the tuple apart. `now` bounds observed_at; a missing observed_at becomes `now`.
@@ -64,6 +70,9 @@ Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, Timest
 
 // How much memory the values of the tuple take once they are unpacked. Reads no other page.
 Size memory_of(HeapTuple tuple, TupleDesc description);
+
+// The row as a tuple of staging, made when it has none.
+HeapTuple tuple_of(const StagedRow& row, TupleDesc description);
 
 int64 backlog_id_of(const StagedRow& row, TupleDesc description);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "eav/core/value.hpp"
+#include "eav/pg/copy.hpp"
 #include "eav/pg/postgres.hpp"
 
 namespace eav::ingest {
@@ -25,12 +26,18 @@ struct Value {
   };
 };
 
+// The value as the server's datum of its type.
+Datum datum_of(const Value& value);
+// The same, as the next field of a row for COPY.
+void put_value(pg::CopyRow& out, const Value& value);
+
 // Text as a value of the type, by the rules of core/value.hpp, then by the type's own input
 // function for what those leave open (timestamps in other forms, JSON).
 Rejection parse_value(std::string_view text, core::DataType type, Value& value);
 
 // Fits a typed value to the type of its attribute: integers become floats or numerics, floats
-// and numerics each other; nothing else changes its type.
+// and numerics each other, text a timestamp when it is one (JSON has no other way to write
+// it), and anything JSON; nothing else changes its type.
 Rejection convert_value(core::DataType type, Value& value);
 
 }  // namespace eav::ingest

@@ -10,7 +10,8 @@ Oid find_relation(const char* name);
 // The same; raises undefined_table with a hint when the extension is not there.
 Oid relation_oid(const char* name);
 
-// True when the database has the extension, by what the current transaction sees.
-bool extension_exists();
+// True when there is a database with this oid. Looks at the directories of the server: no
+// transaction and no database connection is needed.
+bool database_exists(Oid database);
 
 }  // namespace eav::pg

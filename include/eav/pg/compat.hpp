@@ -94,4 +94,13 @@ inline bool is_summarizing([[maybe_unused]] const IndexInfo* index) {
 #endif
 }
 
+// Memory for what a check hook of a setting hands to its assign hook; the server frees it.
+inline void* allocate_for_setting(Size size) {
+#if PG_VERSION_NUM >= 160000
+  return guc_malloc(LOG, size);
+#else
+  return malloc(size);
+#endif
+}
+
 }  // namespace eav::pg

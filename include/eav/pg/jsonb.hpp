@@ -1,8 +1,10 @@
 // Documents: one jsonb object per entity and kind of projection.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "eav/ingest/value.hpp"
 #include "eav/pg/postgres.hpp"
@@ -19,6 +21,12 @@ struct MemberChange {
 // A value as jsonb shows it: NaN and infinities, which JSON has no numbers for, become the
 // strings "NaN", "Infinity" and "-Infinity"; timestamps become ISO 8601 strings in UTC.
 JsonbValue jsonb_of(const ingest::Value& value);
+
+JsonbValue integer_value(int64 number);
+JsonbValue json_value(Jsonb* json);
+
+// An object of members with distinct names.
+Jsonb* object_of(std::initializer_list<std::pair<const char*, JsonbValue>> members);
 
 // True when the object has the member with just this value (numbers by value, 1.0 = 1.00);
 // for a removal, when it has no such member.

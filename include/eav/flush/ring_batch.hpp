@@ -1,0 +1,37 @@
+// The parcels of the ring that a flush writes. See ingest/door.cpp for the protocol.
+#pragma once
+
+#include <span>
+
+#include "eav/core/arena.hpp"
+#include "eav/ingest/door.hpp"
+
+namespace eav::flush {
+
+// In the memory context that was current when it was read.
+struct ParcelBytes {
+  std::span<const uint8> bytes;
+  uint64 order;  // the staged transaction before which it came
+};
+
+struct RingBatch {
+  core::ArenaVector<ParcelBytes> parcels;  // in the order of their arrival
+  bool has_more;                           // parcels are left for the next flush
+  uint64 next_order;                       // of the first of them
+};
+
+// All under the flush lock. The door may be null, and then nothing happens.
+
+// Marks the beginning of a flush, before it takes its snapshot; returns its number.
+uint64 begin_flush(ingest::Door* door);
+// Takes what has been published by now off the queue.
+void take_published(ingest::Door* door);
+// What has been taken and not been written by this transaction yet: whole transactions with at most
+// max_values together (0: no limit) but at least one, and only such that came before the
+// transaction `limit`.
+RingBatch read_ring(ingest::Door* door, int64 max_values, uint64 limit);
+// At the end of a flush: when its subtransaction commits, with all around it, its parcels are
+// released and those who wait for flush `number` are told.
+void finish_flush(ingest::Door* door, uint64 number, std::size_t parcels, bool left_nothing);
+
+}  // namespace eav::flush

@@ -1,0 +1,16 @@
+// The values of a parcel as rows of a flush.
+#pragma once
+
+#include "eav/ingest/parcel.hpp"
+#include "eav/ingest/rejects.hpp"
+#include "eav/ingest/staged_row.hpp"
+
+namespace eav::ingest {
+
+// Appends the values of the parcel to `rows`, and to `rejects` its rejected events and the values
+// that are no value of their type for the server. Rows refer to the parcel. `description` is that
+// of staging.
+void read_events(std::span<const uint8> parcel, TupleDesc description,
+                 core::ArenaVector<StagedRow>& rows, Rejects& rejects);
+
+}  // namespace eav::ingest

@@ -1,0 +1,31 @@
+// What one call of eav.ingest() hands over: a header, then events in their compact form
+// (core/event.hpp).
+#pragma once
+
+#include <cstring>
+#include <span>
+
+#include "eav/core/event.hpp"
+#include "eav/pg/postgres.hpp"
+
+namespace eav::ingest {
+
+struct ParcelHeader {
+  uint64 values;  // and rejected events: what a flush will have to do
+  // The first of its transaction; those of one transaction follow each other in the ring.
+  bool starts_transaction;
+};
+
+inline ParcelHeader header_of(std::span<const uint8> parcel) {
+  ParcelHeader header;
+  memcpy(&header, parcel.data(), sizeof(header));
+  return header;
+}
+inline void set_header(std::span<uint8> parcel, const ParcelHeader& header) {
+  memcpy(parcel.data(), &header, sizeof(header));
+}
+inline core::EventReader events_of(std::span<const uint8> parcel) {
+  return core::EventReader(parcel.subspan(sizeof(ParcelHeader)));
+}
+
+}  // namespace eav::ingest

@@ -1,0 +1,190 @@
+#include "eav/flush/ring_batch.hpp"
+
+#include "eav/core/error.hpp"
+#include "eav/ingest/parcel.hpp"
+#include "eav/pg/memory.hpp"
+
+extern "C" {
+#include <access/xlog.h>
+}
+
+namespace eav::flush {
+
+using ingest::Door;
+
+namespace {
+
+// A flush of the present transaction that has written its parcels.
+struct Finished {
+  SubTransactionId level;
+  uint64 number;
+  std::size_t parcels;
+  bool left_nothing;
+};
+struct FinishedList {
+  Finished* items;
+  int count;
+  int capacity;
+  Door* door;
+};
+FinishedList finished;
+
+void release(Door& door, std::size_t parcels) {
+  core::Ring* const ring = ingest::ring();
+  for (; parcels > 0; --parcels) {
+    const uint32 head = door.taken_first;
+    const uint32 next = ring->next_of(head);
+    door.taken_first = next;
+    if (next == core::Ring::none) {
+      door.taken_last = core::Ring::none;
+    }
+    ring->release(head);
+  }
+}
+
+// In this order: who finds a parcel released, or a flush completed, then writes out the WAL up to
+// flush_end.
+void on_commit() {
+  Door& door = *finished.door;
+  if (XactLastCommitEnd > door.flush_end) {
+    door.flush_end = XactLastCommitEnd;
+  }
+  for (int i = 0; i < finished.count; ++i) {
+    release(door, finished.items[i].parcels);
+    if (finished.items[i].left_nothing) {
+      door.flush_completed = finished.items[i].number;
+    }
+  }
+  finished.count = 0;
+  ConditionVariableBroadcast(&door.flushed);
+}
+
+void on_transaction_end(XactEvent event, void* /*argument*/) {
+  if (finished.count == 0) {
+    return;
+  }
+  switch (event) {
+    case XACT_EVENT_COMMIT:
+      on_commit();
+      break;
+    case XACT_EVENT_ABORT:
+      finished.count = 0;
+      break;
+    case XACT_EVENT_PRE_PREPARE:
+      for (int i = 0; i < finished.count; ++i) {
+        if (finished.items[i].parcels > 0) {
+          ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                          errmsg("cannot PREPARE a transaction that has flushed values from "
+                                 "shared memory")));
+        }
+      }
+      finished.count = 0;
+      break;
+    default:
+      break;
+  }
+}
+
+void on_subtransaction_end(SubXactEvent event, SubTransactionId own, SubTransactionId /*parent*/,
+                           void* /*argument*/) {
+  if (event == SUBXACT_EVENT_ABORT_SUB) {
+    while (finished.count > 0 && finished.items[finished.count - 1].level >= own) {
+      --finished.count;
+    }
+  }
+}
+
+void make_room() {
+  if (finished.items == nullptr) {
+    RegisterXactCallback(on_transaction_end, nullptr);
+    RegisterSubXactCallback(on_subtransaction_end, nullptr);
+    finished.capacity = 8;
+    finished.items = static_cast<Finished*>(MemoryContextAlloc(
+        TopMemoryContext, sizeof(Finished) * static_cast<Size>(finished.capacity)));
+  }
+  if (finished.count == finished.capacity) {
+    finished.items = static_cast<Finished*>(repalloc_huge(
+        finished.items, sizeof(Finished) * static_cast<Size>(finished.capacity) * 2));
+    finished.capacity *= 2;
+  }
+}
+
+std::span<const uint8> copy_of(uint32 head) {
+  const core::Ring& ring = *ingest::ring();
+  const std::size_t size = ring.bytes_of(head);
+  auto* const bytes = static_cast<uint8*>(MemoryContextAllocHuge(CurrentMemoryContext, size));
+  ring.copy_out(head, bytes);
+  return {bytes, size};
+}
+
+uint32 first_unwritten(const Door& door) {
+  uint32 head = door.taken_first;
+  for (int i = 0; i < finished.count; ++i) {
+    for (std::size_t parcels = finished.items[i].parcels; parcels > 0; --parcels) {
+      head = ingest::ring()->next_of(head);
+    }
+  }
+  return head;
+}
+
+}  // namespace
+
+uint64 begin_flush(Door* door) { return door == nullptr ? 0 : door->flushes_begun.fetch_add(1) + 1; }
+
+void take_published(Door* door) {
+  const uint32 queue = door == nullptr ? core::Ring::none : queue_of(*door);
+  if (queue == core::Ring::none) {
+    return;
+  }
+  core::Ring* const ring = ingest::ring();
+  for (uint32 head = ring->take(queue); head != core::Ring::none; head = ring->take(queue)) {
+    if (door->taken_last == core::Ring::none) {
+      door->taken_first = head;
+    } else {
+      ring->append(door->taken_last, head);
+    }
+    while (ring->next_of(head) != core::Ring::none) {
+      head = ring->next_of(head);
+    }
+    door->taken_last = head;
+  }
+}
+
+RingBatch read_ring(Door* door, int64 max_values, uint64 limit) {
+  RingBatch batch{core::ArenaVector<ParcelBytes>(pg::arena_of(CurrentMemoryContext)), false, 0};
+  if (door == nullptr || queue_of(*door) == core::Ring::none) {
+    return batch;
+  }
+  const core::Ring& ring = *ingest::ring();
+  uint64 values = 0;
+  std::size_t whole = 0;  // parcels of transactions that are known to fit
+  for (uint32 head = first_unwritten(*door); head != core::Ring::none; head = ring.next_of(head)) {
+    CHECK_FOR_INTERRUPTS();
+    const ParcelBytes parcel{copy_of(head), ring.order_of(head)};
+    const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
+    if (header.starts_transaction) {
+      whole = batch.parcels.size();
+    }
+    values += header.values;
+    const bool is_full = max_values > 0 && whole > 0 && values > static_cast<uint64>(max_values);
+    if (is_full || (header.starts_transaction && parcel.order > limit)) {
+      batch.has_more = true;
+      batch.next_order = whole < batch.parcels.size() ? batch.parcels[whole].order : parcel.order;
+      batch.parcels.truncate(whole);
+      return batch;
+    }
+    batch.parcels.push_back(parcel);
+  }
+  return batch;
+}
+
+void finish_flush(Door* door, uint64 number, std::size_t parcels, bool left_nothing) {
+  if (door == nullptr) {
+    return;
+  }
+  make_room();
+  finished.door = door;
+  finished.items[finished.count++] = {GetCurrentSubTransactionId(), number, parcels, left_nothing};
+}
+
+}  // namespace eav::flush

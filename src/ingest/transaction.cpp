@@ -1,0 +1,263 @@
+// From a call of eav.ingest() to the end of its transaction.
+//
+// A call stores its parcel in the ring at once, where it belongs to this backend. Commit publishes
+// all parcels of the transaction together, by one push; abort gives them back, as does the rollback
+// of a savepoint with those that came after it. So an aborted transaction publishes nothing,
+// and the commit cannot fail: the slabs are there already. None of this needs a transaction id.
+//
+// A parcel that the ring cannot take goes to staging, by the same transaction: when there is no
+// ring, its door is closed, it is full, or the parcel would take more than a quarter of it. From then
+// on all parcels of the transaction go there, so that those of one transaction keep their order.
+//
+// The order that values had when they arrived decides between equal observed_at. To compare it
+// across both ways, a parcel carries the transaction id that would have been given out at its time,
+// or that of its own transaction: it came before every staged row of this id or a later one,
+// and after those of earlier ids.
+//
+// Races accepted: a transaction that has used both ways may be flushed in two parts, staging
+// first, when a flush takes its snapshot between the end of the transaction and the push. Its
+// values are all flushed; which of two different values for the same attribute and observed_at
+// wins is then decided the other way round.
+#include "eav/ingest/transaction.hpp"
+
+#include "eav/core/ticket.hpp"
+#include "eav/ingest/acknowledge.hpp"
+#include "eav/ingest/door.hpp"
+#include "eav/ingest/spill.hpp"
+#include "eav/pg/spi.hpp"
+
+namespace eav::ingest {
+
+namespace {
+
+struct Call {
+  SubTransactionId level;
+  bool is_spilled;
+  core::Ring::Parcel parcel;  // head is none when spilled
+  Accepted accepted;
+};
+
+// Of the present transaction, in the order of the calls. Lives as long as the backend.
+struct Calls {
+  Call* items;
+  int count;
+  int capacity;
+  Door* door;  // may be null
+  bool is_inside;
+};
+Calls calls;
+
+void release_parcels(int from) {
+  for (int i = from; i < calls.count; ++i) {
+    if (!calls.items[i].is_spilled) {
+      ring()->release(calls.items[i].parcel.head);
+    }
+  }
+  calls.count = from;
+}
+
+void forget_calls() {
+  if (calls.is_inside) {
+    leave(*calls.door);
+    calls.is_inside = false;
+  }
+  calls.count = 0;
+}
+
+void count(Door& door, const Call& call) {
+  Counters& counters = door.counters;
+  const core::EventCounts& counts = call.accepted.counts;
+  constexpr auto relaxed = std::memory_order_relaxed;
+  counters.calls.fetch_add(1, relaxed);
+  counters.events.fetch_add(counts.accepted, relaxed);
+  counters.values.fetch_add(counts.values, relaxed);
+  counters.bytes.fetch_add(call.accepted.bytes, relaxed);
+  if (call.is_spilled) {
+    counters.spilled_calls.fetch_add(1, relaxed);
+    counters.spilled_values.fetch_add(counts.values, relaxed);
+  }
+  if (counts.rejected > 0) {
+    for (std::size_t i = 0; i < core::event_fault_count; ++i) {
+      counters.rejected_events[i].fetch_add(counts.faults[i], relaxed);
+    }
+  }
+}
+
+// The worker need not hurry while the ring has room for another interval like the last one.
+bool is_filling() { return ring()->in_use() > ring()->slabs() / 2; }
+
+Commit publish() {
+  Commit commit{{core::Ring::none, 0}, false};
+  uint32 first = core::Ring::none;
+  for (int i = 0; i < calls.count; ++i) {
+    const Call& call = calls.items[i];
+    if (call.is_spilled) {
+      commit.has_spilled = true;
+      continue;
+    }
+    if (first == core::Ring::none) {
+      first = call.parcel.head;
+    } else {
+      ring()->append(commit.last.head, call.parcel.head);
+    }
+    commit.last = call.parcel;
+  }
+  if (first != core::Ring::none) {
+    ring()->publish(queue_of(*calls.door), first);
+  }
+  return commit;
+}
+
+void on_commit() {
+  const Commit commit = publish();
+  Door* const door = calls.door;
+  bool is_durable = false;
+  for (int i = 0; i < calls.count; ++i) {
+    is_durable = is_durable || calls.items[i].accepted.is_durable;
+    if (door != nullptr) {
+      count(*door, calls.items[i]);
+    }
+  }
+  forget_calls();
+  if (is_durable) {
+    wait_after_commit(door, commit);
+  } else if (commit.last.head != core::Ring::none && is_filling()) {
+    request_flush(*door, request_space);
+  }
+}
+
+void on_transaction_end(XactEvent event, void* /*argument*/) {
+  if (calls.count == 0 && !calls.is_inside) {
+    return;
+  }
+  switch (event) {
+    case XACT_EVENT_COMMIT:
+      on_commit();
+      break;
+    case XACT_EVENT_ABORT:
+      release_parcels(0);
+      forget_calls();
+      break;
+    case XACT_EVENT_PRE_PREPARE:
+      if (calls.count > 0) {
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot PREPARE a transaction that has called eav.ingest()"),
+                 errdetail("Its values wait in shared memory, which a prepared transaction must "
+                           "survive."),
+                 errhint("Use COPY or INSERT into eav.entity_values_ingest.")));
+      }
+      forget_calls();
+      break;
+    default:
+      break;
+  }
+}
+
+// Subtransactions that begin after this one and before its end are part of it, and have higher ids.
+void on_subtransaction_end(SubXactEvent event, SubTransactionId own, SubTransactionId /*parent*/,
+                           void* /*argument*/) {
+  if (event != SUBXACT_EVENT_ABORT_SUB) {
+    return;
+  }
+  int kept = calls.count;
+  while (kept > 0 && calls.items[kept - 1].level >= own) {
+    --kept;
+  }
+  release_parcels(kept);
+}
+
+void make_room_for_a_call() {
+  if (calls.items == nullptr) {
+    RegisterXactCallback(on_transaction_end, nullptr);
+    RegisterSubXactCallback(on_subtransaction_end, nullptr);
+    calls.capacity = 8;
+    calls.items = static_cast<Call*>(
+        MemoryContextAlloc(TopMemoryContext, sizeof(Call) * static_cast<Size>(calls.capacity)));
+  }
+  if (calls.count == calls.capacity) {
+    calls.items = static_cast<Call*>(repalloc_huge(
+        calls.items, sizeof(Call) * static_cast<Size>(calls.capacity) * 2));
+    calls.capacity *= 2;
+  }
+}
+
+bool has_spilled() { return calls.count > 0 && calls.items[calls.count - 1].is_spilled; }
+
+bool fits_ring(std::size_t bytes) {
+  return core::Ring::slabs_for(bytes) <= Max(ring()->slabs() / 4, 1U);
+}
+
+uint64 arrival_order() {
+  const FullTransactionId own = GetTopFullTransactionIdIfAny();
+  return U64FromFullTransactionId(FullTransactionIdIsValid(own) ? own
+                                                                : ReadNextFullTransactionId());
+}
+
+std::optional<core::Ring::Parcel> store(std::span<uint8> parcel) {
+  if (calls.door == nullptr || has_spilled() || queue_of(*calls.door) == core::Ring::none ||
+      !fits_ring(parcel.size())) {
+    return std::nullopt;
+  }
+  if (!calls.is_inside) {
+    calls.is_inside = enter(*calls.door);
+    if (!calls.is_inside) {
+      return std::nullopt;
+    }
+  }
+  const uint64 order = arrival_order();
+  const auto stored = ring()->store(
+      {static_cast<uint32>(MyProcPid), queue_of(*calls.door)}, parcel, order);
+  if (!stored) {
+    request_flush(*calls.door, request_space);
+  }
+  return stored;
+}
+
+int64 spill_parcel(std::span<const uint8> parcel) {
+  SPI_connect();
+  spill(parcel);
+  const int64 epoch = staging_epoch();
+  SPI_finish();
+  return core::Ticket::in_staging(epoch, U64FromFullTransactionId(GetTopFullTransactionId()))
+      .pack();
+}
+
+}  // namespace
+
+int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
+  make_room_for_a_call();
+  if (calls.count == 0) {
+    calls.door = own_door();
+  }
+  Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
+  set_header(parcel, {accepted.counts.values + accepted.counts.rejected, calls.count == 0});
+  const auto stored = store(parcel);
+  // From here to the end of the call nothing may raise.
+  if (stored) {
+    call.parcel = *stored;
+    calls.items[calls.count++] = call;
+    return core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head).pack();
+  }
+  const int64 ticket = spill_parcel(parcel);
+  call.is_spilled = true;
+  calls.items[calls.count++] = call;
+  return ticket;
+}
+
+bool is_own_ticket(int64 number) {
+  const core::Ticket ticket = core::Ticket::unpack(number);
+  for (int i = 0; i < calls.count; ++i) {
+    const Call& call = calls.items[i];
+    if (call.is_spilled
+            ? ticket.is_spilled &&
+                  ticket.xid() == U64FromFullTransactionId(GetTopFullTransactionIdIfAny())
+            : !ticket.is_spilled && ticket.slab() == call.parcel.head &&
+                  ticket.sequence() == core::Ticket::short_sequence(call.parcel.sequence)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace eav::ingest
