@@ -6,9 +6,9 @@
 OUT ?= .run/core
 CORE := $(sort $(wildcard src/core/*.cpp src/core/*/*.cpp))
 UNIT := $(sort $(wildcard test/unit/*.cpp))
-# What several processes do at the same time, and its tests: for the thread sanitizer.
+# For the thread sanitizer: what is used by several at the same time, and the tests that do so.
 SHARED_CORE := src/core/ring.cpp
-SHARED_UNIT := $(sort $(wildcard test/unit/ring_*.cpp))
+SHARED_UNIT := $(sort $(wildcard test/unit/*_stress_test.cpp))
 FUZZ := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
 LIBS := -lsimdjson
 

@@ -1,3 +1,117 @@
+// The ring is written and read by many processes at once, each of which may be killed between any
+// two instructions. This is the protocol that they keep.
+//
+// Memory. The Ring itself, the free list, a ready list for each queue, the slabs. It holds indexes
+// and no pointers, so each process may map it where it likes, at a multiple of a cache line. Every
+// word that two processes may touch at the same time is an atomic without a lock.
+//
+// Owner words. Whose a slab is stands in one word in its header, and nowhere else:
+//
+//   free --store--> stored by (queue, process) --publish--> published by (queue, process)
+//   published --take--> taken                  stored, taken --release--> free
+//   stored by the dead --recover--> free
+//   published by the dead --recover--> condemned --take--> taken
+//                                      condemned --recover--> free
+//
+// A slab leaves "free" by a compare-and-swap only, so of all who want it one gets it. It leaves
+// another state only by who it belongs to: the process in the word, or who has taken it. Two cases
+// need an argument. For the dead acts recover(), of which there is one at a time for a queue, and
+// it asks whether the process is dead after it has read the word: a later process with the same
+// number cannot own the slab yet. And a list that is published belongs to whoever takes it, which
+// is decided by a compare-and-swap on the word of its first head; the taker alone then changes the
+// others.
+//
+// Free list. A queue of hints: the number of a slab that is perhaps free. store() pops a hint and
+// tries the owner word. When that fails somebody else has the slab, and the hint is dropped.
+// release() first makes the word free and then pushes a hint. So there may be a hint too many,
+// which is harmless; and when nobody was killed, there is one for each free slab, in the queue or
+// in the hands of a process that is about to try it or to push it: a hint is only used up by a
+// claim, or by finding a slab claimed, and whoever has claimed it gives a new one after it.
+//
+// Parcels. A chain of slabs, linked by next_slab; the header of the first one, the head, describes
+// it. Parcels of one list are linked by next_parcel in their heads. These fields and the bytes are
+// no atomics: they belong to the owner of the slab.
+//
+// publish() marks all slabs of the list, its first head last, and then pushes this head to the
+// ready list. take() pops it, and takes it only when it is marked as published to that queue: a
+// head that came out of the ready list twice, or that has become somebody else's meanwhile, is
+// dropped.
+//
+// is_stored() looks at the sequence number in the head alone. It is set at the end of store(),
+// and wiped before the first slab is freed, so a free slab has none; who claims it next wipes
+// nothing, and sets his own at the end. A slab that is no head has none either.
+//
+// Publishing cannot fail. push() fails only when the ready list has no node left. It has 16,385
+// nodes, of which one is a dummy. A slab is the head of at most one entry: a second one would need
+// a second publish(), before which the first entry was popped. That makes at most 16,000. 384 are
+// left: for takers, who hold one each between unlinking and freeing it, and for what is lost with
+// processes that were killed inside push() or pop(), one node each. (A server makes the ring anew
+// after the first such kill. Without that, the list that finds no node would stay with its
+// producer, and be given back after its end: its values would be lost, and nothing else.)
+//
+// The free list has two nodes for each slab and the same reserve. If a push fails all the same, a
+// hint is lost.
+//
+// Kills. What a process may leave behind when it is killed:
+//   - in store(): slabs that it has claimed. recover() finds them by their owner words. A hint that
+//   it
+//     had popped and not tried: recover() makes the free list anew. in_use() may then be too low.
+//   - in publish(): marked slabs of a list that is not in the ready list. A list that is in there
+//     looks the same. Both become condemned, and stay where they are. When take() has found the
+//     queue empty after that, everything a dead process had pushed has been taken, and what is
+//     still condemned was never pushed.
+//     So it does not matter how many lists a process published just before its end, nor whether
+//     they were taken before or after somebody noticed that it is dead.
+//   - in release(): some slabs freed, the others its own still. recover() finds these; a hint of
+//   one
+//     that was freed may be lost, as above.
+//   - a consumer in take(), after it has popped a head and before it has marked it: the list is in
+//     no queue. It goes back when its producer is dead, and its values are lost. In take() later
+//     on, and in release(): what is marked as taken and not yet free stays so until the ring is
+//     made anew. The processes that take are not to be killed; the server that sees one killed
+//     makes the ring anew.
+//
+// recover() beside living producers. It drains the free list, and then pushes a hint for every slab
+// that it sees free. A hint that it drained is of a slab that it looks at afterwards: either it is
+// still free, or somebody has claimed it meanwhile, who will give a new hint. A release that is
+// under way when it looks gives a second hint, which is harmless. So a slab may have a hint too
+// many, but never none, unless somebody was killed after recover() had begun; the next one helps.
+// Between draining and pushing, store() may find too few hints, and refuse. Two processes may
+// recover two queues at the same time: each looks at all slabs after it has drained.
+//
+// Figures. in_use() is counted up after slabs were claimed and down before they are freed. It
+// decides nothing but whether a parcel of several slabs is tried at all: claims beyond the end find
+// no hint and are given back. recover() counts again, and sets the figure when nobody has changed
+// it meanwhile; then it may be too high by what one process had claimed and not yet counted.
+// Whatever it says, parcels of one slab get the last slab.
+//
+// Races that are accepted.
+//   - Two parcels of several slabs that compete for the last ones may both be refused, although one
+//     alone would fit; so may one that comes while another is given back.
+//   - The heads of boost's queues carry tags of 16 bits against the ABA problem. A process that is
+//     interrupted inside push() or pop(), within some nanoseconds, while the others do exactly a
+//     multiple of 65,536 operations of the kind that counts the same tag, and end with the same
+//     node in that place, goes on with what it read before. Then entries may be lost or come twice;
+//     and if the links had changed as well, nodes may be linked wrongly, up to a queue that goes in
+//     circles or has no end that can be found, and whose users do not come back. Such a process has
+//     to be away for tens of milliseconds at the full speed of the ring, and then the count has to
+//     be right, one time in 65,536. On the pop side of a ready list it cannot happen where one
+//     process takes at a time.
+//     Also then no slab gets two owners: claims are decided by owner words, and a head that comes
+//     twice, or too early, is taken only if it is published, that is complete, and once. A hint
+//     that is lost comes back with recover(); a list that is lost stays with its producer, and goes
+//     back when that is dead.
+//
+// Memory order. Freeing a slab is a release, claiming it an acquire: the previous owner is done
+// with the slab before the next one begins. The mark of the first head in publish() is a release,
+// the compare-and-swap of take() an acquire, so the taker sees the parcels, and the marks of the
+// other slabs, which therefore are relaxed. The sequence number is wiped by a release and read by
+// an acquire: who sees that a parcel is not stored any more also sees what its releaser did before,
+// through later owners as well, since each of them has acquired the word that the one before
+// released. Numbering is a relaxed addition: all processes agree about the order of changes to one
+// atomic, and a store() that another one knows of came earlier in it. The figures decide nothing,
+// and are relaxed. So is the bookkeeping of recover(), whose callers take turns and see to it that
+// one sees what the other did.
 #include "eav/core/ring.hpp"
 
 #include <algorithm>
@@ -321,7 +435,7 @@ std::uint32_t Ring::recover(std::uint32_t queue, IsDead is_dead, void* context) 
       continue;
     }
     if ((word & published) != 0 && !((word & condemned) != 0 && was_emptied)) {
-      left.owner.store(word | condemned, std::memory_order_relaxed);
+      left.owner.store(word | condemned, std::memory_order_release);
       continue;
     }
     left.sequence.store(no_sequence, std::memory_order_release);

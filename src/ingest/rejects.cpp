@@ -68,7 +68,8 @@ Datum tenant_of(const RejectedRow& reject, bool& is_null) {
 }  // namespace
 
 RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection) {
-  return {tuple_of(row, description), description, rejection, row.attribute, {}};
+  HeapTuple const tuple = description == nullptr ? nullptr : tuple_of(row, description);
+  return {tuple, description, rejection, row.attribute, {}};
 }
 
 RejectedRow rejected(const core::EventReader::Reject& event) {

@@ -24,6 +24,8 @@
 #include "eav/ingest/acknowledge.hpp"
 #include "eav/ingest/door.hpp"
 #include "eav/ingest/spill.hpp"
+#include "eav/pg/catalog.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 
 namespace eav::ingest {
@@ -215,10 +217,13 @@ std::optional<core::Ring::Parcel> store(std::span<uint8> parcel) {
 }
 
 int64 spill_parcel(std::span<const uint8> parcel) {
-  SPI_connect();
-  spill(parcel);
-  const int64 epoch = staging_epoch();
-  SPI_finish();
+  int64 epoch = 0;
+  pg::as_owner(pg::relation_oid("entity_values_ingest"), [&] {
+    SPI_connect();
+    spill(parcel);
+    epoch = staging_epoch();
+    SPI_finish();
+  });
   return core::Ticket::in_staging(epoch, U64FromFullTransactionId(GetTopFullTransactionId()))
       .pack();
 }

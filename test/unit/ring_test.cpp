@@ -222,7 +222,7 @@ TEST(Ring, TakesBackWhatIsReleased) {
   EAV_RANDOM(random);
   const TestRing ring(16, 1);
   std::uint32_t most = 0;
-  for (int round = 0; round < 20000; ++round) {
+  for (int round = 0; round < 2000; ++round) {
     std::vector<std::uint32_t> heads;
     std::uint32_t used = 0;
     while (random.chance(0.8)) {
@@ -305,9 +305,13 @@ TEST(Ring, HoldsAsMuchAsItMay) {
     EXPECT_EQ(ring->take(queue), Ring::none);
     EXPECT_EQ(ring->in_use(), 0U);
   }
-  const auto parcel = ring->store(alice, some_bytes(Ring::max_slabs * room), 0);
+  std::vector<std::uint8_t> bytes(Ring::max_slabs * room);
+  for (std::size_t i = 0; i < bytes.size(); i += 1009) {
+    bytes[i] = static_cast<std::uint8_t>(i);
+  }
+  const auto parcel = ring->store(alice, bytes, 0);
   ASSERT_TRUE(parcel);
-  EXPECT_EQ(ring.bytes_of(parcel->head), some_bytes(Ring::max_slabs * room));
+  EXPECT_TRUE(ring.bytes_of(parcel->head) == bytes);
   EXPECT_EQ(recover(ring, 0, {11}), Ring::max_slabs);
   EXPECT_EQ(ring.free_slabs(), Ring::max_slabs);
 }

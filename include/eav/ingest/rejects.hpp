@@ -9,7 +9,7 @@ namespace eav::ingest {
 
 // A value, as a tuple of staging or the backlog, or a whole event.
 struct RejectedRow {
-  HeapTuple tuple;  // null for an event
+  HeapTuple tuple;  // null for an event, or without a description
   TupleDesc description;
   Rejection rejection;
   std::string_view attribute;  // its name, when it was given by name; for messages
@@ -17,6 +17,7 @@ struct RejectedRow {
 };
 using Rejects = core::ArenaVector<RejectedRow>;
 
+// Without a description, for a caller that only wants the reason.
 RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection);
 RejectedRow rejected(const core::EventReader::Reject& event);
 
