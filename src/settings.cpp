@@ -57,14 +57,14 @@ void assign_tenant_id(const char* /*text*/, void* extra) {
 }
 
 void define_ring_settings() {
-  const GucContext context = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER
-                                                                          : PGC_SIGHUP;
+  const GucContext context =
+      process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
   define_int("eav.ring_size", "Shared memory for values on their way to the flush; 0 for none.",
              &settings.ring_size, 64 * 1024, 0,
              static_cast<int>(core::Ring::max_slabs * (core::Ring::slab_bytes / 1024)), context,
              GUC_UNIT_KB);
-  define_int("eav.ring_databases", "Databases that can use the ring.", &settings.ring_databases, 4, 1,
-             32, context, 0);
+  define_int("eav.ring_databases", "Databases that can use the ring.", &settings.ring_databases, 4,
+             1, 32, context, 0);
 }
 
 }  // namespace
@@ -94,11 +94,13 @@ void define_settings() {
              &settings.max_future_skew, 300, 0, 10 * 365 * 24 * 3600, PGC_SUSET, GUC_UNIT_S);
   define_int("eav.max_value_bytes", "Largest value that is accepted.", &settings.max_value_bytes,
              1024 * 1024, 1024, 64 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
-  define_int("eav.max_payload_bytes", "Largest payload of eav.ingest().", &settings.max_payload_bytes,
-             16 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
-  define_int("eav.durable_timeout",
-             "How long a commit waits for the flush of what eav.ingest() was asked to make durable.",
-             &settings.durable_timeout, 10 * 1000, 1, 3600 * 1000, PGC_USERSET, GUC_UNIT_MS);
+  define_int("eav.max_payload_bytes", "Largest payload of eav.ingest().",
+             &settings.max_payload_bytes, 16 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET,
+             GUC_UNIT_BYTE);
+  define_int(
+      "eav.durable_timeout",
+      "How long a commit waits for the flush of what eav.ingest() was asked to make durable.",
+      &settings.durable_timeout, 10 * 1000, 1, 3600 * 1000, PGC_USERSET, GUC_UNIT_MS);
   DefineCustomStringVariable("eav.tenant_id",
                              "Tenant of the session: the default for events, and the only one "
                              "that they may name; empty for none.",

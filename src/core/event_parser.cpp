@@ -272,16 +272,16 @@ class PayloadWalk {
 static_assert(std::is_trivially_destructible_v<PayloadWalk>);
 
 // The first fault of a payload that has no index, because it is malformed below its grammar: what
-// is before that may be malformed as well.
+// is before that may be malformed as well, or forbid that a string begins there.
 JsonFault first_fault(std::string_view payload, JsonIndex& index) {
-  const auto lexical = find_lexical_fault(payload);
-  if (!lexical) {
-    throw Error("XX000", "JSON is refused without a reason");
-  }
-  std::string before(payload.substr(0, lexical->begin));
+  const LexicalFault lexical = find_lexical_fault(payload);
+  const bool is_string = lexical.begin < payload.size() && payload[lexical.begin] == '"';
+  std::string before(payload.substr(0, lexical.begin));
+  before += is_string ? "\"\"" : "";
+  const std::size_t size = before.size();
   before.append(json_padding, '\0');
-  const std::string_view text(before.data(), lexical->begin);
   try {
+    const std::string_view text(before.data(), size);
     index.build(text);
     JsonWalk json(text, index);
     while (!json.at_end()) {
@@ -291,11 +291,11 @@ JsonFault first_fault(std::string_view payload, JsonIndex& index) {
       json.skip(0);
     }
   } catch (const JsonFault& fault) {
-    if (fault.offset < text.size()) {
+    if (fault.offset < lexical.begin + (is_string ? 1 : 0)) {
       return fault;
     }
   }
-  return lexical->fault;
+  return lexical.fault;
 }
 
 Error error_of(const JsonFault& fault) {

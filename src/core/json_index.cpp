@@ -35,6 +35,7 @@ bool JsonIndex::build(std::string_view text) {
       throw std::bad_alloc();
     }
   }
+  std::fill_n(parser_->no_tokens, 2, static_cast<std::uint32_t>(text.size()));
   if (text.empty()) {
     parser_->is_empty = true;
     return true;
@@ -43,7 +44,6 @@ bool JsonIndex::build(std::string_view text) {
       parser_->stages->stage1(reinterpret_cast<const std::uint8_t*>(text.data()), text.size(),
                               simdjson::stage1_mode::regular);
   parser_->is_empty = error == simdjson::EMPTY;
-  std::fill_n(parser_->no_tokens, 2, static_cast<std::uint32_t>(text.size()));
   return error == simdjson::SUCCESS || error == simdjson::EMPTY;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "eav/core/core_only.hpp"
 
@@ -157,9 +158,10 @@ char* unescape(std::string_view raw, char* to) {
   return to;
 }
 
-std::optional<LexicalFault> find_lexical_fault(std::string_view text) {
+LexicalFault find_lexical_fault(std::string_view text) {
   bool in_string = false;
-  std::size_t begin = 0;  // of the present string
+  bool in_scalar = false;  // of another kind, a number for example
+  std::size_t begin = 0;   // of the present string
   std::size_t at = 0;
   const auto fault = [&](const char* expected) {
     return LexicalFault{{at, expected}, in_string ? begin : at};
@@ -170,24 +172,26 @@ std::optional<LexicalFault> find_lexical_fault(std::string_view text) {
       return fault("the text is not UTF-8");
     }
     const char c = text[at];
-    if (c == '"') {
-      begin = at;
-      in_string = !in_string;
-    } else if (in_string && static_cast<unsigned char>(c) < 0x20) {
-      return fault("a control character stands in a string");
-    } else if (c == '\\' && !in_string) {
+    if (in_string) {
+      if (static_cast<unsigned char>(c) < 0x20) {
+        return fault("a control character stands in a string");
+      }
+      in_string = c != '"';
+      // What a backslash escapes is looked at later, unless it is wrong by itself.
+      const bool hides_next =
+          c == '\\' && at + 1 < text.size() && (text[at + 1] == '"' || text[at + 1] == '\\');
+      at += hides_next ? 1 : 0;
+    } else if (c == '\\' || (c == '"' && in_scalar)) {
       return fault("a value is expected");
-    } else if (c == '\\') {
-      // What it escapes is looked at later, but for a character that is wrong anyway.
-      at += at + 1 < text.size() && (text[at + 1] == '"' || text[at + 1] == '\\') ? 1 : 0;
+    } else {
+      in_string = c == '"';
+      begin = at;
+      in_scalar = !in_string && !is_json_blank(c) && !is_json_operator(c);
     }
     at += length;
   }
-  if (in_string) {
-    at = begin;
-    return fault("a string begins that has no end");
-  }
-  return std::nullopt;
+  at = in_string ? begin : at;
+  return fault("a string begins that has no end");
 }
 
 std::string_view cut_utf8(std::string_view text, std::size_t bytes) {

@@ -53,18 +53,16 @@
 // hint is lost.
 //
 // Kills. What a process may leave behind when it is killed:
-//   - in store(): slabs that it has claimed. recover() finds them by their owner words. A hint that
-//   it
-//     had popped and not tried: recover() makes the free list anew. in_use() may then be too low.
+//   - in store(): slabs that it has claimed. recover() finds them by their owner words. Also a hint
+//     that it had popped and not tried: recover() makes the free list anew.
 //   - in publish(): marked slabs of a list that is not in the ready list. A list that is in there
 //     looks the same. Both become condemned, and stay where they are. When take() has found the
 //     queue empty after that, everything a dead process had pushed has been taken, and what is
-//     still condemned was never pushed.
-//     So it does not matter how many lists a process published just before its end, nor whether
-//     they were taken before or after somebody noticed that it is dead.
-//   - in release(): some slabs freed, the others its own still. recover() finds these; a hint of
-//   one
-//     that was freed may be lost, as above.
+//     still condemned was never pushed. So it does not matter how many lists a process published
+//     just before its end, nor whether they were taken before or after somebody noticed that it is
+//     dead.
+//   - in release(): some slabs freed, the others its own still. recover() finds these; the hint of
+//     one that was freed may be lost, as above.
 //   - a consumer in take(), after it has popped a head and before it has marked it: the list is in
 //     no queue. It goes back when its producer is dead, and its values are lost. In take() later
 //     on, and in release(): what is marked as taken and not yet free stays so until the ring is
@@ -79,28 +77,31 @@
 // Between draining and pushing, store() may find too few hints, and refuse. Two processes may
 // recover two queues at the same time: each looks at all slabs after it has drained.
 //
-// Figures. in_use() is counted up after slabs were claimed and down before they are freed. It
-// decides nothing but whether a parcel of several slabs is tried at all: claims beyond the end find
-// no hint and are given back. recover() counts again, and sets the figure when nobody has changed
-// it meanwhile; then it may be too high by what one process had claimed and not yet counted.
-// Whatever it says, parcels of one slab get the last slab.
+// Figures. in_use() is counted up after slabs were claimed and down before they are freed, so it
+// is never too high, and too low by what is under way, or was when somebody was killed. It decides
+// nothing but whether a parcel of several slabs is tried at all: claims beyond the end find no hint
+// and are given back. recover() counts again, and sets the figure when nobody has changed it
+// meanwhile; then it may be too high by what is under way at that moment, and large parcels be
+// refused that much too early, until it is counted again. Whatever it says, parcels of one slab get
+// the last slab.
 //
 // Races that are accepted.
 //   - Two parcels of several slabs that compete for the last ones may both be refused, although one
 //     alone would fit; so may one that comes while another is given back.
-//   - The heads of boost's queues carry tags of 16 bits against the ABA problem. A process that is
+//   - The links of boost's queues carry tags of 16 bits against the ABA problem. A process that is
 //     interrupted inside push() or pop(), within some nanoseconds, while the others do exactly a
 //     multiple of 65,536 operations of the kind that counts the same tag, and end with the same
 //     node in that place, goes on with what it read before. Then entries may be lost or come twice;
 //     and if the links had changed as well, nodes may be linked wrongly, up to a queue that goes in
-//     circles or has no end that can be found, and whose users do not come back. Such a process has
-//     to be away for tens of milliseconds at the full speed of the ring, and then the count has to
-//     be right, one time in 65,536. On the pop side of a ready list it cannot happen where one
-//     process takes at a time.
+//     circles, whose users do not come back. Even at the full speed of the ring such a process has
+//     to be away for milliseconds, and then the count has to be right, which it is one time in
+//     65,536. At the head of a ready list it cannot happen while one process takes at a time.
 //     Also then no slab gets two owners: claims are decided by owner words, and a head that comes
 //     twice, or too early, is taken only if it is published, that is complete, and once. A hint
 //     that is lost comes back with recover(); a list that is lost stays with its producer, and goes
 //     back when that is dead.
+//   - has_published() compares the two ends of the ready list, which misses an entry that its
+//     producer was killed before it had moved the end to. The next push() or pop() moves it.
 //
 // Memory order. Freeing a slab is a release, claiming it an acquire: the previous owner is done
 // with the slab before the next one begins. The mark of the first head in publish() is a release,

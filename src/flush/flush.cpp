@@ -131,8 +131,7 @@ void read_tuples(const Piece& piece, TimestampTz now, Rows& rows,
       continue;
     }
     if (!piece.parcels.empty()) {
-      arrivals.push_back(
-          {ingest::xact_of(tuple->t_data), true, static_cast<uint32>(rows.size())});
+      arrivals.push_back({ingest::xact_of(tuple->t_data), true, static_cast<uint32>(rows.size())});
     }
     rows.push_back(row);
   }
@@ -276,8 +275,9 @@ class Pieces {
     in_piece(run_, [this] {
       ensure_partitions();
       BacklogIds staying(pg::arena_of(CurrentMemoryContext));
-      flush_piece({{tuples_.data(), tuples_.size()}, description_, Origin::staging, parcels_.span()},
-                  staying, run_);
+      flush_piece(
+          {{tuples_.data(), tuples_.size()}, description_, Origin::staging, parcels_.span()},
+          staying, run_);
     });
     tuples_.clear();
     parcels_.clear();

@@ -78,7 +78,8 @@ std::optional<DataType> type_for_new(const StagedRow& row) {
   const DataType type = core::infer_type(row.unparsed);
   // What only begins like JSON is text.
   ingest::Value json;
-  return type == DataType::json && ingest::parse_value(row.unparsed, type, json) ? DataType::text : type;
+  return type == DataType::json && ingest::parse_value(row.unparsed, type, json) ? DataType::text
+                                                                                 : type;
 }
 
 // Attributes named but unknown to this backend: read, then registered.
@@ -121,9 +122,8 @@ void register_names(const Rows& rows, pg::OnLock on_lock) {
 }
 
 const Attribute* attribute_of(const StagedRow& row) {
-  return !row.attribute.empty()
-             ? registry::find(AttributeName{row.tenant_id, row.attribute})
-             : registry::find(AttributeId{row.tenant_id, row.attribute_id});
+  return !row.attribute.empty() ? registry::find(AttributeName{row.tenant_id, row.attribute})
+                                : registry::find(AttributeId{row.tenant_id, row.attribute_id});
 }
 
 // Finds the attribute of each row; what the backend does not know is read from the tables.
@@ -210,7 +210,7 @@ void parse_values(Rows& rows, const Unresolved& unresolved) {
     }
     const DataType type = row.resolved->type.value();
     return row.is_unparsed() ? ingest::parse_value(row.unparsed, type, row.value)
-               : ingest::convert_value(type, row.value);
+                             : ingest::convert_value(type, row.value);
   });
 }
 

@@ -103,8 +103,8 @@ void make_room() {
         TopMemoryContext, sizeof(Finished) * static_cast<Size>(finished.capacity)));
   }
   if (finished.count == finished.capacity) {
-    finished.items = static_cast<Finished*>(repalloc_huge(
-        finished.items, sizeof(Finished) * static_cast<Size>(finished.capacity) * 2));
+    finished.items = static_cast<Finished*>(
+        repalloc_huge(finished.items, sizeof(Finished) * static_cast<Size>(finished.capacity) * 2));
     finished.capacity *= 2;
   }
 }
@@ -129,7 +129,9 @@ uint32 first_unwritten(const Door& door) {
 
 }  // namespace
 
-uint64 begin_flush(Door* door) { return door == nullptr ? 0 : door->flushes_begun.fetch_add(1) + 1; }
+uint64 begin_flush(Door* door) {
+  return door == nullptr ? 0 : door->flushes_begun.fetch_add(1) + 1;
+}
 
 void take_published(Door* door) {
   const uint32 queue = door == nullptr ? core::Ring::none : queue_of(*door);

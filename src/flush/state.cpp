@@ -122,8 +122,8 @@ bool record_gap() {
 }
 
 int64 open_ring(ingest::Door& door) {
-  static pg::Statement select(
-      "SELECT s.epoch, e.ring FROM eav.flush_state s, eav.staging_epoch e", {});
+  static pg::Statement select("SELECT s.epoch, e.ring FROM eav.flush_state s, eav.staging_epoch e",
+                              {});
   static pg::Statement mark("UPDATE eav.staging_epoch SET ring = $1", {INT8OID});
   lock_flush();
   record_gap();

@@ -5,8 +5,8 @@
 // server makes one write serve all who want one at the same time.
 //
 // A parcel in the ring is flushed when its slab holds it no more: a flush releases it after its
-// commit. Values in staging are flushed when the snapshot in flush_state sees their transaction. That
-// cannot be read in a commit callback, where no transaction is under way any more; there, the
+// commit. Values in staging are flushed when the snapshot in flush_state sees their transaction.
+// That cannot be read in a commit callback, where no transaction is under way any more; there, the
 // wait is for a flush that begins later than the commit and leaves nothing behind.
 #include "eav/ingest/acknowledge.hpp"
 
@@ -46,8 +46,7 @@ bool sleep_until_flush(Door* door, TimestampTz deadline) {
 void write_out_flushes(const Door& door) { XLogFlush(door.flush_end); }
 
 void warn_not_durable(const char* why) {
-  ereport(WARNING, (errcode(ERRCODE_WARNING),
-                    errmsg("values are accepted and not yet durable"),
+  ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("values are accepted and not yet durable"),
                     errdetail("The transaction has already committed. %s", why),
                     errhint("eav.wait_flushed() tells when the values of a ticket are durable.")));
 }
@@ -81,8 +80,9 @@ bool has_been_flushed(uint64 xid) {
 }
 
 bool has_been_flushed(const core::Ticket& ticket) {
-  return ticket.is_spilled ? has_been_flushed(ticket.xid())
-                           : ring() == nullptr || !ring()->is_stored(ticket.slab(), ticket.sequence());
+  return ticket.is_spilled
+             ? has_been_flushed(ticket.xid())
+             : ring() == nullptr || !ring()->is_stored(ticket.slab(), ticket.sequence());
 }
 
 int64 present_epoch() {
@@ -175,9 +175,9 @@ EAV_FUNCTION(eav_wait_flushed) {
                     errhint("Ask the primary, which has given out the ticket.")));
   }
   if (milliseconds < 0) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("timeout must not be negative"),
-                    errhint("Use 0 to look without waiting.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative"),
+             errhint("Use 0 to look without waiting.")));
   }
   PG_RETURN_BOOL(eav::ingest::wait_flushed(PG_GETARG_INT64(0), milliseconds));
 }

@@ -14,9 +14,9 @@
 //
 // A flush moves published parcels to the door's list of taken ones, under the flush lock, and
 // reads that list. When its transaction has committed, it releases what it has written from the
-// head of the list. When it rolls back, or its process ends, there is nothing to be undone: the next
-// flush finds the list as it was. So parcels are flushed exactly once, in the order in which they
-// were published, and the order survives failures.
+// head of the list. When it rolls back, or its process ends, there is nothing to be undone: the
+// next flush finds the list as it was. So parcels are flushed exactly once, in the order in which
+// they were published, and the order survives failures.
 //
 // A flush that is asked for is one that begins after the request: the worker takes the requests off
 // before it begins. Who waits asks again each time it wakes up and is not served.
@@ -55,12 +55,9 @@ static_assert(std::atomic<uint64>::is_always_lock_free && std::atomic<bool>::is_
 static_assert(std::is_standard_layout_v<Doors>);
 
 uint32 slab_count() {
-  return static_cast<uint32>(static_cast<Size>(settings.ring_size) * 1024 /
-                             core::Ring::slab_bytes);
+  return static_cast<uint32>(static_cast<Size>(settings.ring_size) * 1024 / core::Ring::slab_bytes);
 }
-uint32 queue_count() {
-  return Min(static_cast<uint32>(settings.ring_databases), door_count);
-}
+uint32 queue_count() { return Min(static_cast<uint32>(settings.ring_databases), door_count); }
 
 Size size_of_doors() { return sizeof(Doors); }
 

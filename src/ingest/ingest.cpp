@@ -22,8 +22,7 @@ void check_server() {
   if (RecoveryInProgress()) {
     ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
                     errmsg("cannot execute eav.ingest() during recovery"),
-                    errdetail("This server is a standby."),
-                    errhint("Connect to the primary.")));
+                    errdetail("This server is a standby."), errhint("Connect to the primary.")));
   }
   if (GetDatabaseEncoding() != PG_UTF8) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -36,10 +35,10 @@ void check_server() {
 bool is_durable(const text* ack) {
   const std::string_view name = view_of(ack);
   if (name != "accepted" && name != "durable") {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("ack is not valid"),
-                    errdetail("It is \"%.*s\".", static_cast<int>(Min(name.size(), 64U)),
-                              name.data()),
-                    errhint("Use 'accepted' or 'durable'.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("ack is not valid"),
+             errdetail("It is \"%.*s\".", static_cast<int>(Min(name.size(), 64U)), name.data()),
+             errhint("Use 'accepted' or 'durable'.")));
   }
   return name == "durable";
 }
@@ -77,10 +76,10 @@ core::EventCounts parse(std::string_view payload, Parcel& parcel) {
 
 void check_arguments(FunctionCallInfo fcinfo) {
   if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) {
-    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                    errmsg("payload and ack must not be null"),
-                    errdetail("Argument %d is null.", PG_ARGISNULL(0) ? 1 : 2),
-                    errhint("An empty array is a payload without events.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("payload and ack must not be null"),
+             errdetail("Argument %d is null.", PG_ARGISNULL(0) ? 1 : 2),
+             errhint("An empty array is a payload without events.")));
   }
 }
 
@@ -100,8 +99,7 @@ Datum ingest(FunctionCallInfo fcinfo, std::string_view payload, const text* ack)
     nulls[2] = false;
   }
   // The type has a name, so this is all there is to know about it; and it is quick.
-  TupleDesc const receipt =
-      lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+  TupleDesc const receipt = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
   HeapTuple const tuple = heap_form_tuple(receipt, values, nulls);
   ReleaseTupleDesc(receipt);
   return HeapTupleGetDatum(tuple);
@@ -124,6 +122,6 @@ EAV_FUNCTION(eav_ingest_jsonb) {
   StringInfoData written;
   initStringInfo(&written);
   JsonbToCString(&written, &payload->root, static_cast<int>(VARSIZE(payload)));
-  PG_RETURN_DATUM(eav::ingest::ingest(
-      fcinfo, {written.data, static_cast<std::size_t>(written.len)}, PG_GETARG_TEXT_PP(1)));
+  PG_RETURN_DATUM(eav::ingest::ingest(fcinfo, {written.data, static_cast<std::size_t>(written.len)},
+                                      PG_GETARG_TEXT_PP(1)));
 }

@@ -6,8 +6,9 @@
 // and the commit cannot fail: the slabs are there already. None of this needs a transaction id.
 //
 // A parcel that the ring cannot take goes to staging, by the same transaction: when there is no
-// ring, its door is closed, it is full, or the parcel would take more than a quarter of it. From then
-// on all parcels of the transaction go there, so that those of one transaction keep their order.
+// ring, its door is closed, it is full, or the parcel would take more than a quarter of it. From
+// then on all parcels of the transaction go there, so that those of one transaction keep their
+// order.
 //
 // The order that values had when they arrived decides between equal observed_at. To compare it
 // across both ways, a parcel carries the transaction id that would have been given out at its time,
@@ -44,8 +45,9 @@ struct Calls {
   Call* items;
   int count;
   int capacity;
-  Door* door;  // may be null
-  bool is_inside;
+  Door* door;    // may be null
+  Door* inside;  // the same once it has been entered
+  uint32 queue;  // of the door
 };
 Calls calls;
 
@@ -59,9 +61,9 @@ void release_parcels(int from) {
 }
 
 void forget_calls() {
-  if (calls.is_inside) {
-    leave(*calls.door);
-    calls.is_inside = false;
+  if (calls.inside != nullptr) {
+    leave(*calls.inside);
+    calls.inside = nullptr;
   }
   calls.count = 0;
 }
@@ -105,7 +107,7 @@ Commit publish() {
     commit.last = call.parcel;
   }
   if (first != core::Ring::none) {
-    ring()->publish(queue_of(*calls.door), first);
+    ring()->publish(calls.queue, first);
   }
   return commit;
 }
@@ -123,13 +125,13 @@ void on_commit() {
   forget_calls();
   if (is_durable) {
     wait_after_commit(door, commit);
-  } else if (commit.last.head != core::Ring::none && is_filling()) {
+  } else if (door != nullptr && commit.last.head != core::Ring::none && is_filling()) {
     request_flush(*door, request_space);
   }
 }
 
 void on_transaction_end(XactEvent event, void* /*argument*/) {
-  if (calls.count == 0 && !calls.is_inside) {
+  if (calls.count == 0 && calls.inside == nullptr) {
     return;
   }
   switch (event) {
@@ -178,8 +180,8 @@ void make_room_for_a_call() {
         MemoryContextAlloc(TopMemoryContext, sizeof(Call) * static_cast<Size>(calls.capacity)));
   }
   if (calls.count == calls.capacity) {
-    calls.items = static_cast<Call*>(repalloc_huge(
-        calls.items, sizeof(Call) * static_cast<Size>(calls.capacity) * 2));
+    calls.items = static_cast<Call*>(
+        repalloc_huge(calls.items, sizeof(Call) * static_cast<Size>(calls.capacity) * 2));
     calls.capacity *= 2;
   }
 }
@@ -196,22 +198,21 @@ uint64 arrival_order() {
                                                                 : ReadNextFullTransactionId());
 }
 
-std::optional<core::Ring::Parcel> store(std::span<uint8> parcel) {
-  if (calls.door == nullptr || has_spilled() || queue_of(*calls.door) == core::Ring::none ||
-      !fits_ring(parcel.size())) {
+bool get_inside() {
+  if (calls.inside == nullptr && calls.queue != core::Ring::none && enter(*calls.door)) {
+    calls.inside = calls.door;
+  }
+  return calls.inside != nullptr;
+}
+
+std::optional<core::Ring::Parcel> store(std::span<const uint8> parcel) {
+  if (has_spilled() || !get_inside() || !fits_ring(parcel.size())) {
     return std::nullopt;
   }
-  if (!calls.is_inside) {
-    calls.is_inside = enter(*calls.door);
-    if (!calls.is_inside) {
-      return std::nullopt;
-    }
-  }
-  const uint64 order = arrival_order();
-  const auto stored = ring()->store(
-      {static_cast<uint32>(MyProcPid), queue_of(*calls.door)}, parcel, order);
+  const auto stored =
+      ring()->store({static_cast<uint32>(MyProcPid), calls.queue}, parcel, arrival_order());
   if (!stored) {
-    request_flush(*calls.door, request_space);
+    request_flush(*calls.inside, request_space);
   }
   return stored;
 }
@@ -234,6 +235,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   make_room_for_a_call();
   if (calls.count == 0) {
     calls.door = own_door();
+    calls.queue = calls.door == nullptr ? core::Ring::none : queue_of(*calls.door);
   }
   Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
   set_header(parcel, {accepted.counts.values + accepted.counts.rejected, calls.count == 0});

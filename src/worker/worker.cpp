@@ -60,7 +60,7 @@ constexpr int last_flushes = 3;             // failures after which the ring goe
 struct Loop {
   ingest::Door* door = nullptr;
   bool is_open = false;  // the door has been opened
-  uint64 seen = 0;  // completed_transactions() before the last flush
+  uint64 seen = 0;       // completed_transactions() before the last flush
   bool has_more = true;
   int failures = 0;
   TimestampTz last_yield_check = 0;
@@ -255,7 +255,8 @@ void sleep_until(TimestampTz wake_up, const Loop& loop) {
 void wait_for_end_of(FullTransactionId after) {
   while (FullTransactionIdIsValid(after) && !ShutdownRequestPending &&
          TransactionIdIsInProgress(XidFromFullTransactionId(after))) {
-    sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.flush_interval), Loop());
+    sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.flush_interval),
+                Loop());
   }
 }
 

@@ -20,6 +20,7 @@ namespace eav::core {
 namespace {
 
 using namespace test;
+using namespace std::string_view_literals;
 using Lines = std::vector<std::string>;
 
 // Runs the body with each implementation of simdjson, and puts things back.
@@ -138,7 +139,7 @@ Sample sample(Random& random, Scribe& scribe) {
           std::to_chars(digits, digits + sizeof(digits), value, std::chars_format::scientific).ptr;
       char shown[40];
       std::snprintf(shown, sizeof(shown), "%.17gf", value);
-      return {std::string(digits, end), shown};
+      return {std::string(digits, static_cast<std::size_t>(end - digits)), shown};
     }
     case 2: {
       const std::string number = (random.chance(0.5) ? "-" : "") + std::string("9") +
@@ -238,14 +239,16 @@ TEST(EventProperty, EventsComeOutAsTheyWentIn) {
   });
 }
 
+constexpr std::string_view likely_bytes =
+    "{}[]:,\"\\ \t\r\n0123456789+-.eEtfnu\0\x0c\x1a\x1f\x7f\x80\xbf\xc2\xe2\xed\xf0\xff"sv;
+
 void mutate(Random& random, std::string& text) {
-  constexpr std::string_view likely =
-      "{}[]:,\"\\ \t\r\n0123456789+-.eEtfnu\x00\x0c\x1a\x1f\x7f\x80\xbf\xc2\xe2\xed\xf0\xff";
   const auto place = [&](std::size_t size) {
     return static_cast<std::size_t>(random.between(0, static_cast<std::int64_t>(size)));
   };
   const auto byte = [&] {
-    return random.chance(0.8) ? likely[place(likely.size() - 1)] : static_cast<char>(random.bits());
+    return random.chance(0.8) ? likely_bytes[place(likely_bytes.size() - 1)]
+                              : static_cast<char>(random.bits());
   };
   switch (text.empty() ? 1 : random.between(0, 5)) {
     case 0:
@@ -319,7 +322,7 @@ TEST(EventProperty, MalformedIsWhatTheValidatorRefuses) {
   });
 }
 
-// Two and three bytes, all of them, within a string and outside.
+// Every byte with those that mean something, within a string and outside.
 TEST(EventProperty, ShortTexts) {
   with_each_implementation([] {
     EventParser parser;
@@ -328,8 +331,8 @@ TEST(EventProperty, ShortTexts) {
       return parse(parser, text).error.empty() == is_valid;
     };
     for (int first = 0; first < 256; ++first) {
-      for (int second = 0; second < 256; ++second) {
-        const std::string two = {static_cast<char>(first), static_cast<char>(second)};
+      for (const char second : likely_bytes) {
+        const std::string two = {static_cast<char>(first), second};
         ASSERT_TRUE(agree(two)) << two;
         ASSERT_TRUE(agree("[\"" + two + "\"]")) << two;
         ASSERT_TRUE(agree("[1" + two + "2]")) << two;

@@ -29,10 +29,8 @@ TEST(Ticket, BitsAreWhereTheHeaderSays) {
   EXPECT_EQ(Ticket::in_ring(1, 0, 0).pack(), std::int64_t{1} << 52);
   EXPECT_EQ(Ticket::in_staging(0, 0).pack(), 1);
   EXPECT_EQ(Ticket::in_staging(0, 5).pack(), 11);
-  EXPECT_EQ(Ticket::in_ring(max_epoch, max_sequence, max_slab).pack(),
-            std::numeric_limits<std::int64_t>::max() - 1);
-  EXPECT_EQ(Ticket::in_staging(max_epoch, max_place).pack(),
-            std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(Ticket::in_ring(max_epoch, max_sequence, max_slab).pack(), (std::int64_t{1} << 62) - 2);
+  EXPECT_EQ(Ticket::in_staging(max_epoch, max_place).pack(), (std::int64_t{1} << 62) - 1);
 }
 
 TEST(Ticket, GoesThroughANumberAndBack) {

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <optional>
 #include <string_view>
 
 #include "eav/core/core_only.hpp"
@@ -19,6 +18,10 @@ struct JsonFault {
 };
 
 constexpr bool is_json_blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+constexpr bool is_json_operator(char c) {
+  return c == '{' || c == '}' || c == '[' || c == ']' || c == ':' || c == ',';
+}
 
 // Whether the byte occurs in the text. Reads up to seven bytes beyond it.
 inline bool contains_byte(std::string_view text, char byte) {
@@ -46,14 +49,15 @@ EscapeCheck check_escapes(std::string_view raw);
 // Writes the string, whose escapes are right, and returns the end; never longer than `raw`.
 char* unescape(std::string_view raw, char* to);
 
-// The first byte that is not UTF-8, or stands in a string and must not, or begins a string that
-// has no end, or is a backslash outside of strings. In the first cases within a string the fault
-// has the place of the byte, and `begin` that of the string.
+// Why there is no index of the text: the first byte that is not UTF-8, a control character in a
+// string, the begin of a string without end, or a backslash or quote where neither can be. From
+// these on, what is within strings and what between them is anyone's guess; the implementations of
+// simdjson differ. `begin` is that of the string if the fault is in one, else its place.
 struct LexicalFault {
   JsonFault fault;
   std::size_t begin;
 };
-std::optional<LexicalFault> find_lexical_fault(std::string_view text);
+LexicalFault find_lexical_fault(std::string_view text);
 
 // The longest beginning of at most `bytes` bytes that cuts no UTF-8 character.
 std::string_view cut_utf8(std::string_view text, std::size_t bytes);

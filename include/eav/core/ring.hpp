@@ -83,7 +83,8 @@ class Ring {
 
   // Gives back what owners with the given queue have left behind that are dead. Nobody else takes
   // from that queue or recovers it meanwhile; producers go on, and other queues are recovered
-  // independently. Returns the number of slabs.
+  // independently. It looks at every slab, and store() may refuse meanwhile. Returns the number of
+  // slabs.
   // What a dead owner had not published comes back at once. What it had published stays, because
   // it may be in the queue still, and comes back only by a later call, when take() has found the
   // queue empty in between: then the owner was killed inside publish().

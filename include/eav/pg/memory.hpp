@@ -20,8 +20,8 @@ inline core::Arena arena_of(MemoryContext context) {
 // destructor.
 inline core::Arena throwing_arena_of(MemoryContext context) {
   return {[](void* in, std::size_t bytes) {
-            void* const memory = MemoryContextAllocExtended(
-                static_cast<MemoryContext>(in), bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+            void* const memory = MemoryContextAllocExtended(static_cast<MemoryContext>(in), bytes,
+                                                            MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
             return memory != nullptr ? memory : throw std::bad_alloc();
           },
           [](void* /*in*/, void* memory) { pfree(memory); }, context};

@@ -14,9 +14,10 @@ struct Caller {
 Caller become_owner(Oid relation);
 void become(const Caller& caller);
 
-// Runs body with the rights of the relation's owner and a search_path of ours, as a SECURITY DEFINER
-// function would. Such a function pays for it with each call, also when it touches no table.
-// An error leaves it to the end of the (sub)transaction to put things back, as it does there.
+// Runs body with the rights of the relation's owner and a search_path of ours, as a SECURITY
+// DEFINER function would. Such a function pays for it with each call, also when it touches no
+// table. An error leaves it to the end of the (sub)transaction to put things back, as it does
+// there.
 template <typename Body>
 void as_owner(Oid relation, Body&& body) {
   const Caller caller = become_owner(relation);
