@@ -1,5 +1,5 @@
--- PUBLIC gets nothing: not the EXECUTE that functions have by default, and not what default
--- privileges of the database may have added. Only members of the extension are touched, since the
+-- PUBLIC gets nothing: not the EXECUTE that functions and the USAGE that types have by default, and
+-- not what default privileges of the database may have added. Only members of the extension are touched, since the
 -- schema may hold objects of others.
 
 DO $$
@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     FOR member IN
         SELECT CASE o.type WHEN 'function' THEN 'ROUTINE' WHEN 'sequence' THEN 'SEQUENCE'
-               ELSE 'TABLE' END AS kind,
+               WHEN 'type' THEN 'TYPE' ELSE 'TABLE' END AS kind,
                o.identity
         FROM pg_catalog.pg_extension e
         JOIN pg_catalog.pg_depend d
@@ -17,6 +17,7 @@ BEGIN
         CROSS JOIN pg_catalog.pg_identify_object(d.classid, d.objid, 0) AS o
         WHERE e.extname = 'eav_ext'
           AND d.classid IN ('pg_catalog.pg_proc'::pg_catalog.regclass,
+                            'pg_catalog.pg_type'::pg_catalog.regclass,
                             'pg_catalog.pg_class'::pg_catalog.regclass)
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM PUBLIC', member.kind, member.identity);

@@ -19,24 +19,43 @@ SnapshotView advance(const SnapshotView& previous, const SnapshotView& current, 
   return {storage.empty() ? xmax : storage[0], xmax, storage.span()};
 }
 
-std::uint64_t batch_limit(std::span<TransactionCount> counts, std::uint64_t max_rows) {
+namespace {
+
+// Sorts the counts; one for each transaction is left.
+std::span<TransactionCount> sum_up(std::span<TransactionCount> counts) {
   std::sort(counts.begin(), counts.end(),
             [](const auto& left, const auto& right) { return left.xid < right.xid; });
-  std::uint64_t rows = 0;
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    const bool is_first = counts[i].xid == counts[0].xid;
-    std::uint64_t of_transaction = 0;
-    const std::uint64_t xid = counts[i].xid;
-    for (; i < counts.size() && counts[i].xid == xid; ++i) {
-      of_transaction += counts[i].rows;
+  std::size_t last = 0;
+  for (std::size_t i = 1; i < counts.size(); ++i) {
+    if (counts[i].xid == counts[last].xid) {
+      counts[last].rows += counts[i].rows;
+    } else {
+      counts[++last] = counts[i];
     }
-    --i;
-    if (!is_first && rows + of_transaction > max_rows) {
-      return xid;
-    }
-    rows += of_transaction;
   }
-  return UINT64_MAX;
+  return counts.first(counts.empty() ? 0 : last + 1);
+}
+
+}  // namespace
+
+BatchEnd end_batch(std::span<TransactionCount> staged, std::span<const TransactionCount> ring,
+                   std::uint64_t max_rows) {
+  staged = sum_up(staged);
+  std::size_t from_ring = 0;
+  std::size_t from_staged = 0;
+  std::uint64_t rows = 0;
+  while (from_ring < ring.size() || from_staged < staged.size()) {
+    const bool is_ring_next =
+        from_staged == staged.size() ||
+        (from_ring < ring.size() && ring[from_ring].xid <= staged[from_staged].xid);
+    const std::uint64_t more = is_ring_next ? ring[from_ring].rows : staged[from_staged].rows;
+    if (from_ring + from_staged > 0 && rows + more > max_rows) {
+      break;
+    }
+    rows += more;
+    ++(is_ring_next ? from_ring : from_staged);
+  }
+  return {from_staged < staged.size() ? staged[from_staged].xid : UINT64_MAX, from_ring};
 }
 
 }  // namespace eav::core

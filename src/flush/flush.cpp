@@ -217,11 +217,14 @@ void flush_backlog(Run& run) {
   }
 }
 
-// The first transaction that must wait so that the batch holds at most max_values.
-uint64 limit_of(const ingest::Leaves& leaves, const ingest::BatchRule& rule, int64 max_values) {
+// Ends the batch before it holds more than max_values: sets the limit of the rule, and leaves
+// parcels of the ring for the next flush.
+void limit_batch(const ingest::Leaves& leaves, int64 max_values, ingest::BatchRule& rule,
+                 RingBatch& ring) {
+  const uint64 most_staged = leaves.blocks() * (BLCKSZ / least_row_bytes);
   if (max_values == 0 ||
-      leaves.blocks() * (BLCKSZ / least_row_bytes) <= static_cast<uint64>(max_values)) {
-    return UINT64_MAX;
+      (!ring.has_more && most_staged + ring.values <= static_cast<uint64>(max_values))) {
+    return;
   }
   core::ArenaVector<core::TransactionCount> counts(pg::arena_of(CurrentMemoryContext));
   ingest::scan_batch(
@@ -233,7 +236,11 @@ uint64 limit_of(const ingest::Leaves& leaves, const ingest::BatchRule& rule, int
         ++counts.back().rows;
       },
       [] {});
-  return core::batch_limit(counts.span(), static_cast<uint64>(max_values));
+  const auto transactions = transactions_of(ring, max_values);
+  const core::BatchEnd end =
+      core::end_batch(counts.span(), transactions.span(), static_cast<uint64>(max_values));
+  rule.limit = end.limit;
+  keep_transactions(ring, end.ring);
 }
 
 // Collects what is new, and flushes it piece by piece.
@@ -335,15 +342,11 @@ FlushResult run_flush(int64 max_values) {
 
   ingest::BatchRule rule{state.snapshot, pg::view_of(GetActiveSnapshot()), GetActiveSnapshot(),
                          UINT64_MAX};
-  rule.limit = limit_of(leaves, rule, max_values);
-  const RingBatch ring = read_ring(door, max_values, rule.limit);
-  if (ring.has_more) {
-    // What was staged after it waits for it.
-    rule.limit = std::min(rule.limit, ring.next_order);
-  }
+  RingBatch ring = read_ring(door, max_values);
+  limit_batch(leaves, max_values, rule, ring);
   flush_new(leaves, rule, ring, run);
 
-  const bool left_nothing = rule.limit == UINT64_MAX;
+  const bool left_nothing = rule.limit == UINT64_MAX && !ring.has_more;
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),

@@ -152,32 +152,59 @@ void take_published(Door* door) {
   }
 }
 
-RingBatch read_ring(Door* door, int64 max_values, uint64 limit) {
-  RingBatch batch{core::ArenaVector<ParcelBytes>(pg::arena_of(CurrentMemoryContext)), false, 0};
+RingBatch read_ring(Door* door, int64 max_values) {
+  RingBatch batch{core::ArenaVector<ParcelBytes>(pg::arena_of(CurrentMemoryContext)), 0, false, 0};
   if (door == nullptr || queue_of(*door) == core::Ring::none) {
     return batch;
   }
   const core::Ring& ring = *ingest::ring();
-  uint64 values = 0;
-  std::size_t whole = 0;  // parcels of transactions that are known to fit
+  std::size_t transactions = 0;
   for (uint32 head = first_unwritten(*door); head != core::Ring::none; head = ring.next_of(head)) {
     CHECK_FOR_INTERRUPTS();
     const ParcelBytes parcel{copy_of(head), ring.order_of(head)};
     const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
-    if (header.starts_transaction) {
-      whole = batch.parcels.size();
-    }
-    values += header.values;
-    const bool is_full = max_values > 0 && whole > 0 && values > static_cast<uint64>(max_values);
-    if (is_full || (header.starts_transaction && parcel.order > limit)) {
-      batch.has_more = true;
-      batch.next_order = whole < batch.parcels.size() ? batch.parcels[whole].order : parcel.order;
-      batch.parcels.truncate(whole);
-      return batch;
-    }
+    transactions += header.starts_transaction ? 1 : 0;
     batch.parcels.push_back(parcel);
+    batch.values += header.values;
+    if (max_values > 0 && transactions > 1 && batch.values > static_cast<uint64>(max_values)) {
+      keep_transactions(batch, transactions - 1);
+      break;
+    }
   }
   return batch;
+}
+
+core::ArenaVector<core::TransactionCount> transactions_of(const RingBatch& batch,
+                                                          int64 max_values) {
+  core::ArenaVector<core::TransactionCount> counts(pg::arena_of(CurrentMemoryContext));
+  for (const ParcelBytes& parcel : batch.parcels) {
+    const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
+    if (header.starts_transaction) {
+      counts.push_back({parcel.order, 0});
+    }
+    counts.back().rows += header.values;
+  }
+  if (batch.has_more) {
+    // How large it is does not matter: it did not fit without staged rows either.
+    counts.push_back({batch.next_order, static_cast<uint64>(max_values)});
+  }
+  return counts;
+}
+
+void keep_transactions(RingBatch& batch, std::size_t transactions) {
+  std::size_t kept = 0;
+  batch.values = 0;
+  for (; kept < batch.parcels.size(); ++kept) {
+    const ParcelBytes& parcel = batch.parcels[kept];
+    const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
+    if (header.starts_transaction && transactions-- == 0) {
+      batch.has_more = true;
+      batch.next_order = parcel.order;
+      break;
+    }
+    batch.values += header.values;
+  }
+  batch.parcels.truncate(kept);
 }
 
 void finish_flush(Door* door, uint64 number, std::size_t parcels, bool left_nothing) {

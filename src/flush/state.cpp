@@ -2,6 +2,7 @@
 
 #include "eav/flush/ring_batch.hpp"
 #include "eav/pg/catalog.hpp"
+#include "eav/pg/compat.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 
@@ -18,6 +19,9 @@ namespace {
 // Where this backend last saw the row. It changes ten times a second; with an old snapshot held
 // elsewhere its dead versions stay, and a scan would have to pass them all.
 ItemPointerData last_place = {};
+
+// What lock_flush() last took: it cannot be looked up at the end of a transaction.
+Oid locked_object = InvalidOid;
 
 void remember_place(Datum tid) {
   ItemPointerCopy(reinterpret_cast<ItemPointer>(DatumGetPointer(tid)), &last_place);
@@ -49,7 +53,14 @@ void select_state() {
 
 void lock_flush() {
   // Not the table: autovacuum works on it and would be in the way, and we in its.
-  LockDatabaseObject(RelationRelationId, pg::relation_oid("flush_state"), 1, ExclusiveLock);
+  locked_object = pg::relation_oid("flush_state");
+  LockDatabaseObject(RelationRelationId, locked_object, 1, ExclusiveLock);
+}
+
+bool holds_flush_lock() {
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, locked_object, 1);
+  return pg::holds_lock(tag, ExclusiveLock);
 }
 
 State read_state() {

@@ -5,9 +5,10 @@
 // server makes one write serve all who want one at the same time.
 //
 // A parcel in the ring is flushed when its slab holds it no more: a flush releases it after its
-// commit. Values in staging are flushed when the snapshot in flush_state sees their transaction.
-// That cannot be read in a commit callback, where no transaction is under way any more; there, the
-// wait is for a flush that begins later than the commit and leaves nothing behind.
+// commit. Values in staging are flushed when the snapshot in flush_state sees their transaction. It
+// does not move on for transactions that staged nothing in the end, and cannot be read in a commit
+// callback, where no transaction is under way any more; so it is as good when a flush has left
+// nothing behind that began after the transaction had ended.
 #include "eav/ingest/acknowledge.hpp"
 
 #include "eav/core/ticket.hpp"
@@ -20,6 +21,10 @@
 
 extern "C" {
 #include <access/xlog.h>
+#include <storage/latch.h>
+#include <storage/procarray.h>
+#include <tcop/dest.h>
+#include <tcop/tcopprot.h>
 #include <utils/wait_event.h>
 }
 
@@ -27,20 +32,42 @@ namespace eav::ingest {
 
 namespace {
 
-// How long a wait sleeps before it looks again by itself, ms: for cancels, which do not end a
-// sleep in the commit callback, and for flushes of processes that know no door.
+// How long a wait sleeps before it looks again by itself, ms: a worker that has just come knows
+// nothing of requests that were made before.
 constexpr int64 look_interval = 50;
+
+// Time left for a sleep, ms; 0 when the time is over.
+long next_sleep(TimestampTz deadline) {
+  const int64 remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+  return static_cast<long>(Min(remaining, look_interval));
+}
 
 // Sleeps until a flush has ended, or for a moment. False when the time is over.
 bool sleep_until_flush(Door* door, TimestampTz deadline) {
-  const int64 remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-  if (remaining <= 0) {
-    return false;
+  const long sleep = next_sleep(deadline);
+  if (sleep > 0) {
+    request_flush(*door, request_durable);
+    ConditionVariableTimedSleep(&door->flushed, sleep, PG_WAIT_EXTENSION);
   }
-  request_flush(*door, request_durable);
-  ConditionVariableTimedSleep(&door->flushed, static_cast<long>(Min(remaining, look_interval)),
-                              PG_WAIT_EXTENSION);
-  return true;
+  return sleep > 0;
+}
+
+// The same in the commit callback, where nothing may end the process: the transaction has
+// committed, and its exit would abort it. What the sleep of a condition variable would do when the
+// postmaster is gone is left to the next look for interrupts, as synchronous replication does it.
+bool sleep_after_commit(Door* door, TimestampTz deadline) {
+  const long sleep = next_sleep(deadline);
+  if (sleep > 0) {
+    request_flush(*door, request_durable);
+    const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, sleep,
+                                 PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    if ((events & WL_POSTMASTER_DEATH) != 0) {
+      ProcDiePending = true;
+      whereToSendOutput = DestNone;
+    }
+  }
+  return sleep > 0;
 }
 
 void write_out_flushes(const Door& door) { XLogFlush(door.flush_end); }
@@ -69,8 +96,8 @@ bool is_durable(const Door& door, const Commit& commit, uint64 begun) {
   return !is_in_ring && (!commit.has_spilled || door.flush_completed > begun);
 }
 
-// Whether flush_state has what was staged by the transaction.
-bool has_been_flushed(uint64 xid) {
+// Whether the snapshot in flush_state sees the transaction.
+bool is_seen(uint64 xid) {
   static pg::Statement select("SELECT snapshot FROM eav.flush_state", {});
   SPI_connect();
   select.run({});
@@ -79,11 +106,28 @@ bool has_been_flushed(uint64 xid) {
   return seen;
 }
 
-bool has_been_flushed(const core::Ticket& ticket) {
-  return ticket.is_spilled
-             ? has_been_flushed(ticket.xid())
-             : ring() == nullptr || !ring()->is_stored(ticket.slab(), ticket.sequence());
+bool has_ended(uint64 xid) {
+  constexpr uint64 horizon = uint64{1} << 31;  // beyond it ids of 32 bits begin anew
+  const uint64 next = U64FromFullTransactionId(ReadNextFullTransactionId());
+  return next - xid > horizon || !TransactionIdIsInProgress(static_cast<TransactionId>(xid));
 }
+
+// Looks again and again at what a ticket names.
+struct Watch {
+  core::Ticket ticket;
+  const Door* door;             // may be null
+  std::optional<uint64> begun;  // flushes when the transaction was first found ended
+
+  bool is_flushed() {
+    if (!ticket.is_spilled) {
+      return ring() == nullptr || !ring()->is_stored(ticket.slab(), ticket.sequence());
+    }
+    if (door != nullptr && !begun && has_ended(ticket.xid())) {
+      begun = door->flushes_begun;
+    }
+    return is_seen(ticket.xid()) || (begun && door->flush_completed > *begun);
+  }
+};
 
 int64 present_epoch() {
   SPI_connect();
@@ -94,7 +138,9 @@ int64 present_epoch() {
 
 void check_ticket(int64 number) {
   const core::Ticket ticket = core::Ticket::unpack(number);
-  if (number <= 0) {
+  const bool is_from_the_future =
+      ticket.is_spilled && ticket.xid() >= U64FromFullTransactionId(ReadNextFullTransactionId());
+  if (number <= 0 || is_from_the_future) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("ticket " INT64_FORMAT " is not valid", number),
                     errhint("Pass the ticket that eav.ingest() has returned.")));
@@ -118,17 +164,17 @@ void check_ticket(int64 number) {
 
 bool wait_flushed(int64 number, int64 timeout) {
   check_ticket(number);
-  const core::Ticket ticket = core::Ticket::unpack(number);
   Door* const door = own_door();
+  Watch watch{core::Ticket::unpack(number), door, std::nullopt};
   if (door == nullptr) {
-    return has_been_flushed(ticket);
+    return watch.is_flushed();
   }
   const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
   door->counters.waits.fetch_add(1);
   ConditionVariablePrepareToSleep(&door->flushed);
-  bool is_flushed = has_been_flushed(ticket);
+  bool is_flushed = watch.is_flushed();
   while (!is_flushed && sleep_until_flush(door, deadline)) {
-    is_flushed = has_been_flushed(ticket);
+    is_flushed = watch.is_flushed();
   }
   ConditionVariableCancelSleep();
   if (is_flushed) {
@@ -144,15 +190,24 @@ void wait_after_commit(Door* door, const Commit& commit) {
     warn_not_durable("This database has no place in shared memory to wait for a flush.");
     return;
   }
+  if (commit.holds_flush_lock) {
+    warn_not_durable("Its own eav.stage_flush() kept other flushes waiting.");
+    return;
+  }
   const uint64 begun = door->flushes_begun;
   const TimestampTz deadline =
       TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.durable_timeout);
   door->counters.waits.fetch_add(1);
-  ConditionVariablePrepareToSleep(&door->flushed);
   const char* interrupted = nullptr;
   bool is_in_time = true;
-  while (!is_durable(*door, commit, begun) && (interrupted = interruption()) == nullptr &&
-         (is_in_time = sleep_until_flush(door, deadline))) {
+  for (;;) {
+    // Again for each sleep: who has been woken is no longer on the list.
+    ConditionVariablePrepareToSleep(&door->flushed);
+    if (is_durable(*door, commit, begun) || (interrupted = interruption()) != nullptr ||
+        !(is_in_time = sleep_after_commit(door, deadline))) {
+      break;
+    }
+    ConditionVariableCancelSleep();
   }
   ConditionVariableCancelSleep();
   if (interrupted == nullptr && is_in_time) {
@@ -179,5 +234,6 @@ EAV_FUNCTION(eav_wait_flushed) {
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative"),
              errhint("Use 0 to look without waiting.")));
   }
-  PG_RETURN_BOOL(eav::ingest::wait_flushed(PG_GETARG_INT64(0), milliseconds));
+  constexpr int64 longest = int64{100} * 366 * (USECS_PER_DAY / 1000);
+  PG_RETURN_BOOL(eav::ingest::wait_flushed(PG_GETARG_INT64(0), Min(milliseconds, longest)));
 }

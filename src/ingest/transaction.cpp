@@ -22,6 +22,7 @@
 #include "eav/ingest/transaction.hpp"
 
 #include "eav/core/ticket.hpp"
+#include "eav/flush/state.hpp"
 #include "eav/ingest/acknowledge.hpp"
 #include "eav/ingest/door.hpp"
 #include "eav/ingest/spill.hpp"
@@ -91,7 +92,7 @@ void count(Door& door, const Call& call) {
 bool is_filling() { return ring()->in_use() > ring()->slabs() / 2; }
 
 Commit publish() {
-  Commit commit{{core::Ring::none, 0}, false};
+  Commit commit{{core::Ring::none, 0}, false, false};
   uint32 first = core::Ring::none;
   for (int i = 0; i < calls.count; ++i) {
     const Call& call = calls.items[i];
@@ -113,7 +114,7 @@ Commit publish() {
 }
 
 void on_commit() {
-  const Commit commit = publish();
+  Commit commit = publish();
   Door* const door = calls.door;
   bool is_durable = false;
   for (int i = 0; i < calls.count; ++i) {
@@ -124,6 +125,7 @@ void on_commit() {
   }
   forget_calls();
   if (is_durable) {
+    commit.holds_flush_lock = flush::holds_flush_lock();
     wait_after_commit(door, commit);
   } else if (door != nullptr && commit.last.head != core::Ring::none && is_filling()) {
     request_flush(*door, request_space);
@@ -254,13 +256,13 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
 
 bool is_own_ticket(int64 number) {
   const core::Ticket ticket = core::Ticket::unpack(number);
+  if (ticket.is_spilled) {
+    return ticket.xid() == U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+  }
   for (int i = 0; i < calls.count; ++i) {
     const Call& call = calls.items[i];
-    if (call.is_spilled
-            ? ticket.is_spilled &&
-                  ticket.xid() == U64FromFullTransactionId(GetTopFullTransactionIdIfAny())
-            : !ticket.is_spilled && ticket.slab() == call.parcel.head &&
-                  ticket.sequence() == core::Ticket::short_sequence(call.parcel.sequence)) {
+    if (!call.is_spilled && ticket.slab() == call.parcel.head &&
+        ticket.sequence() == core::Ticket::short_sequence(call.parcel.sequence)) {
       return true;
     }
   }

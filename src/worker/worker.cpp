@@ -15,9 +15,9 @@
 // and the next tick comes later and later (up to 30 s) until one succeeds.
 //
 // Only a worker opens the door to the ring (ingest/door.cpp), and before it leaves, for whatever
-// reason, it closes the door and flushes what has come in; a lock timeout of a second keeps that
-// from taking long. When the server is stopping, it first waits until no producer is inside any
-// more: all of them are leaving. What it cannot flush then, because flushes fail or are switched
+// reason, it closes the door, waits until no producer is inside any more (a second at most, unless
+// the server is stopping), and flushes what has come in; a lock timeout of a second keeps that from
+// taking long. What it cannot flush then, because flushes fail or are switched
 // off, it moves from the ring to staging, which survives a stop. Should even that fail, or the
 // worker be dead already, the mark in staging_epoch stays, and the next flush after the start
 // records a gap.
@@ -55,6 +55,7 @@ namespace {
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
+constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
 constexpr int last_flushes = 3;             // failures after which the ring goes to staging
 
 struct Loop {
@@ -196,7 +197,8 @@ void tick(Loop& loop) {
   }
 }
 
-// True when the work ended without an error.
+// True when the work ended without an error. A lock that a client holds is no failure of ours, and
+// no reason to come later: each look for it takes a second anyway.
 template <typename Work>
 bool attempt(Loop& loop, Work&& work) {
   volatile bool succeeded = false;
@@ -204,13 +206,14 @@ bool attempt(Loop& loop, Work&& work) {
   {
     pg::guarded([&] { work(loop); });
     succeeded = true;
+    loop.failures = 0;
   }
   PG_CATCH();
   {
     HOLD_INTERRUPTS();
-    // Waiting for a client's lock is nothing to report every second.
     if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE) {
       EmitErrorReport();
+      ++loop.failures;
     }
     AbortCurrentTransaction();
     FlushErrorState();
@@ -274,8 +277,11 @@ bool is_server_stopping() {
   return strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
 }
 
+// Producers that are inside publish to a ring that nobody empties until the next worker comes. When
+// the server is stopping there is none; but all of them are leaving.
 void wait_for_producers(const Loop& loop) {
-  while (loop.door->inside > 0) {
+  const TimestampTz began = GetCurrentTimestamp();
+  while (loop.door->inside > 0 && (is_server_stopping() || !is_due(began, leaving_patience))) {
     WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, leaving_interval,
               PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
@@ -289,7 +295,7 @@ void move_ring_to_staging(Loop& loop) {
   flush::lock_flush();
   const uint64 number = flush::begin_flush(loop.door);
   flush::take_published(loop.door);
-  const flush::RingBatch ring = flush::read_ring(loop.door, 0, UINT64_MAX);
+  const flush::RingBatch ring = flush::read_ring(loop.door, 0);
   for (const flush::ParcelBytes& parcel : ring.parcels) {
     ingest::spill(parcel.bytes);
   }
@@ -307,7 +313,7 @@ void mark_ring_empty(Loop& /*loop*/) {
 // Before the worker leaves.
 void flush_what_is_left(Loop& loop) {
   close_door(loop);
-  if (loop.door != nullptr && is_server_stopping()) {
+  if (loop.door != nullptr) {
     wait_for_producers(loop);
   }
   for (int failures = 0; settings.worker_enabled && failures < last_flushes;) {
@@ -328,7 +334,7 @@ void flush_what_is_left(Loop& loop) {
 [[noreturn]] void run(Loop& loop) {
   for (;;) {
     const TimestampTz started_at = GetCurrentTimestamp();
-    loop.failures = attempt(loop, tick) ? 0 : loop.failures + 1;
+    attempt(loop, tick);
     if (ShutdownRequestPending) {
       flush_what_is_left(loop);
       proc_exit(1);

@@ -19,6 +19,9 @@ SELECT shape_is('eav.entity_values_ingest', 'xact xid8!, slot smallint!, cleared
 SELECT shape_is('eav.entity_jsonb', 'tenant_id bigint!, entity_id bigint!, hot_attrs jsonb!, live_attrs jsonb!, versions bytea!, updated_at timestamp with time zone!');
 SELECT shape_is('eav.partition_policy', 'only_row boolean!, partition_interval interval!, premake integer!, retention interval');
 SELECT shape_is('eav.flush_state', 'only_row boolean!, snapshot pg_snapshot!, snapshot_at timestamp with time zone!, ingested_at timestamp with time zone!, epoch bigint!, flushes bigint!, flushed bigint!, projected bigint!, rejected bigint!, backlog bigint!');
+SELECT shape_is('eav.staging_epoch', 'epoch bigint!, ring bigint');
+SELECT shape_is('eav.ingest_receipt', 'accepted integer, rejected integer, ticket bigint');
+SELECT shape_is('eav.stat_ingest', 'calls bigint, events bigint, values bigint, bytes bigint, rejected bigint, rejects jsonb, spilled_calls bigint, spilled_values bigint, waits bigint, timeouts bigint, is_open boolean, slabs integer, slabs_in_use integer, slabs_high_water integer');
 SELECT shape_is('eav.ingest_gaps', 'gap_id bigint!, epoch bigint!, gap_start timestamp with time zone!, gap_end timestamp with time zone!, detected_at timestamp with time zone!, reason text!');
 SELECT shape_is('eav.ingest_rejects', 'reject_id bigint!, tenant_id bigint, rejected_at timestamp with time zone!, sqlstate text!, reason text!, payload jsonb!');
 SELECT shape_is('eav.entity_values', 'tenant_id bigint, entity_id bigint, external_id text, attribute_id integer, attribute_name text, data_type text, value text, value_text text, value_int bigint, value_float double precision, value_numeric numeric, value_bool boolean, value_time timestamp with time zone, value_json jsonb, observed_at timestamp with time zone, ingested_at timestamp with time zone');
@@ -34,6 +37,19 @@ SELECT is((SELECT string_agg(name || ' ' || format_type(type, NULL), ', ' ORDER 
           'columns of eav.worker_status()')
 FROM pg_proc WHERE oid = 'eav.worker_status()'::regprocedure;
 SELECT is(count(*), 1::bigint, 'eav.worker_status() is one row') FROM eav.worker_status();
+SELECT is(count(*), 1::bigint, 'eav.stat_ingest is one row') FROM eav.stat_ingest;
+SELECT function_returns('eav', 'ingest', ARRAY[payload, 'text'], 'eav.ingest_receipt')
+FROM unnest('{text,bytea,jsonb}'::text[]) AS payload;
+SELECT function_returns('eav', 'wait_flushed', ARRAY['bigint', 'interval'], 'boolean');
+SELECT is(string_agg(pg_get_function_arguments(oid), '; ' ORDER BY oid::regprocedure::text COLLATE "C"),
+          'payload bytea, ack text DEFAULT ''accepted''::text; '
+          'payload jsonb, ack text DEFAULT ''accepted''::text; '
+          'payload text, ack text DEFAULT ''accepted''::text',
+          'arguments of eav.ingest()')
+FROM pg_proc WHERE pronamespace = 'eav'::regnamespace AND proname = 'ingest';
+SELECT is(pg_get_function_arguments('eav.wait_flushed'::regproc),
+          'ticket bigint, timeout interval DEFAULT ''00:00:05''::interval',
+          'arguments of eav.wait_flushed()');
 
 -- Keys. Every unique key of tenants' data begins with tenant_id, so that tables can be distributed.
 SELECT col_is_pk('eav', 'tenants', 'tenant_id', 'key of tenants');
@@ -101,6 +117,13 @@ FROM member WHERE classid = 'pg_proc'::regclass ORDER BY name;
 SELECT isnt(obj_description(objid, 'pg_class'), NULL, name || ' has a comment')
 FROM member JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
 WHERE c.relkind <> 'S' AND NOT c.relispartition ORDER BY name;
+SELECT isnt(obj_description(objid, 'pg_type'), NULL, name || ' has a comment')
+FROM member JOIN pg_type t ON t.oid = objid AND classid = 'pg_type'::regclass
+JOIN pg_class c ON c.oid = t.typrelid WHERE c.relkind = 'c' ORDER BY name;
+SELECT is_empty($$
+    SELECT attname FROM pg_attribute
+    WHERE attrelid = 'eav.stat_ingest'::regclass AND col_description(attrelid, attnum) IS NULL$$,
+    'the columns of eav.stat_ingest are described');
 SELECT is_empty($$
     SELECT name FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
     WHERE p.proname !~ '^_'
@@ -113,13 +136,18 @@ SELECT ok(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] OR p.prosqlbod
           OR (l.lanname = 'c' AND NOT p.prosecdef), name || ' pins its search_path')
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 JOIN pg_language l ON l.oid = p.prolang ORDER BY name;
-SELECT is_empty($$
-    SELECT name FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
+-- The exception is eav.ingest(), which touches no table in most calls: where it does, it takes the
+-- owner's rights and a search_path of its own (include/eav/pg/owner.hpp). So it must not have the
+-- owner's rights from the start, which the test above sees to.
+SELECT set_eq($$
+    SELECT p.oid::regprocedure::text
+    FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
     JOIN pg_language l ON l.oid = p.prolang
     WHERE l.lanname = 'c' AND p.proname !~ '^_'
       AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)
       AND NOT (p.provolatile = 'i' AND p.proisstrict)$$,
-    'C functions that are not pinned are internal or immutable');
+    ARRAY['eav.ingest(text,text)', 'eav.ingest(bytea,text)', 'eav.ingest(jsonb,text)'],
+    'C functions that are not pinned are internal, immutable, or eav.ingest()');
 SELECT is_empty($$
     SELECT name FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
     WHERE p.proacl IS NULL$$, 'no function has its privileges by default');
@@ -129,6 +157,11 @@ SELECT is_empty($$
 SELECT is_empty($$
     SELECT name FROM member JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass,
         aclexplode(c.relacl) AS a WHERE a.grantee = 0$$, 'PUBLIC may read and write nothing');
+SELECT is_empty($$
+    SELECT name FROM member JOIN pg_type t ON t.oid = objid AND classid = 'pg_type'::regclass
+    JOIN pg_class c ON c.oid = t.typrelid,
+        aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) AS a
+    WHERE c.relkind = 'c' AND a.grantee = 0$$, 'PUBLIC may use no type of ours');
 
 -- What users made goes into a dump; what belongs to this cluster does not.
 SELECT set_eq(

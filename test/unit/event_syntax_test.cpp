@@ -106,6 +106,8 @@ TEST(EventSyntax, OffsetsAndReasons) {
       {R"(["\ud800\ud800"])", 2, escape},
       {R"(["\n\udc00"])", 4, escape},
       {R"({"\ud800":1})", 2, escape},
+      {R"(["\€"])", 2, escape},
+      {R"({"tenant_i"d":1,")", 11, comma},
       {"[\"a\xff\"]", 3, utf8},
       {"[\"\xc0\x80\"]", 2, utf8},
       {"[\"\xed\xa0\x80\"]", 2, utf8},

@@ -345,6 +345,20 @@ class Consumer {
   std::uint8_t bytes_[sizeof(Stamp) + 3500 * sizeof(std::uint64_t)] = {};
 };
 
+// Every slab can be stored into once.
+void check_slabs(Ring& ring) {
+  EXPECT_EQ(ring.in_use(), 0U);
+  EXPECT_LE(ring.high_water(), ring.slabs());
+  std::vector<bool> seen(ring.slabs());
+  for (std::uint32_t i = 0; i < ring.slabs(); ++i) {
+    const auto parcel = ring.store({.process = 999, .queue = 0}, {}, 0);
+    ASSERT_TRUE(parcel) << "after " << i << " slabs";
+    ASSERT_FALSE(seen[parcel->head]);
+    seen[parcel->head] = true;
+  }
+  EXPECT_FALSE(ring.store({.process = 999, .queue = 0}, {}, 0));
+}
+
 class RingStress : public testing::Test {
  protected:
   RingStress()
@@ -389,20 +403,6 @@ class RingStress : public testing::Test {
                 published, consumed - published, kills, refused);
   }
 
-  // Every slab can be stored into once.
-  void check_slabs() {
-    EXPECT_EQ(ring_.in_use(), 0U);
-    EXPECT_LE(ring_.high_water(), slabs);
-    std::array<bool, slabs> seen{};
-    for (std::uint32_t i = 0; i < slabs; ++i) {
-      const auto parcel = ring_.store({.process = 999, .queue = 0}, {}, 0);
-      ASSERT_TRUE(parcel) << i;
-      ASSERT_FALSE(seen[parcel->head]);
-      seen[parcel->head] = true;
-    }
-    EXPECT_FALSE(ring_.store({.process = 999, .queue = 0}, {}, 0));
-  }
-
   SharedMemory ring_memory_;
   SharedMemory stage_memory_;
   Ring& ring_;
@@ -431,7 +431,45 @@ TEST_F(RingStress, Threads) {
   }
   ASSERT_FALSE(stage_.has_failed) << stage_.failure;
   check_records(0);
-  check_slabs();
+  check_slabs(ring_);
+}
+
+// Producers alone, on so few slabs that each is wanted by others as soon as it is free. Nothing
+// repairs the free list here.
+TEST_F(RingStress, ClaimsOfFewSlabs) {
+  constexpr std::uint32_t few = 6;
+  constexpr int rounds = EAV_SANITIZER_THREAD || EAV_SANITIZER_ADDRESS ? 20000 : 100000;
+  const SharedMemory memory(Ring::size_for(few, 1));
+  Ring& ring = *Ring::create(memory.get(), few, 1, 1);
+  std::atomic<std::uint64_t> stored = 0;
+  std::atomic<std::uint64_t> torn = 0;
+  std::vector<std::thread> producing;
+  for (std::uint32_t number = 1; number <= producers; ++number) {
+    producing.emplace_back([&, number] {
+      std::vector<std::uint8_t> bytes(3 * std::size_t{Ring::slab_bytes});
+      std::vector<std::uint8_t> copy(bytes.size());
+      for (int round = 0; round < rounds; ++round) {
+        const std::size_t size = mix(round * producers + number) % 4 * (Ring::slab_bytes - 64);
+        std::memset(bytes.data(), static_cast<int>(number + round % 16 * producers), size);
+        const auto parcel = ring.store({.process = number, .queue = 0}, {bytes.data(), size}, 0);
+        if (parcel) {
+          ++stored;
+          ring.copy_out(parcel->head, copy.data());
+          if (ring.bytes_of(parcel->head) != size ||
+              std::memcmp(copy.data(), bytes.data(), size) != 0) {
+            ++torn;
+          }
+          ring.release(parcel->head);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : producing) {
+    thread.join();
+  }
+  EXPECT_EQ(torn, 0U);
+  EXPECT_GT(stored, 0U);
+  check_slabs(ring);
 }
 
 // Children that end with the test, whatever becomes of it.
@@ -526,7 +564,7 @@ TEST_F(RingStress, ProcessesThatAreKilled) {
     ring_.recover(queue, is_dead, &stage_);
   }
   check_records(kills);
-  check_slabs();
+  check_slabs(ring_);
 }
 
 }  // namespace

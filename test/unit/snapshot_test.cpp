@@ -117,9 +117,11 @@ TEST(Advance, KeepsWhatWasTakenAboveTheLimit) {
   EXPECT_FALSE(taken.sees(50));
 }
 
-TEST(BatchLimit, TakesWholeTransactionsAndAtLeastOne) {
+TEST(BatchEnd, TakesWholeTransactionsAndAtLeastOne) {
   using Counts = std::vector<TransactionCount>;
-  const auto limit = [](Counts counts, std::uint64_t most) { return batch_limit(counts, most); };
+  const auto limit = [](Counts counts, std::uint64_t most) {
+    return end_batch(counts, {}, most).limit;
+  };
   EXPECT_EQ(limit({}, 1), all_fit);
   EXPECT_EQ(limit({{5, 100}}, 1), all_fit) << "at least one";
   EXPECT_EQ(limit({{5, 3}, {6, 5}, {7, 2}}, 10), all_fit);
@@ -132,7 +134,7 @@ TEST(BatchLimit, TakesWholeTransactionsAndAtLeastOne) {
   EXPECT_EQ(limit({{5, 1}, {6, 100}, {7, 1}}, 50), 6U) << "a small one does not overtake";
 }
 
-TEST(BatchLimit, AgreesWithAddingUp) {
+TEST(BatchEnd, AgreesWithAddingUp) {
   EAV_RANDOM(random);
   for (int round = 0; round < 5000; ++round) {
     std::vector<TransactionCount> counts;
@@ -153,7 +155,72 @@ TEST(BatchLimit, AgreesWithAddingUp) {
       }
       taken += count;
     }
-    ASSERT_EQ(batch_limit(counts, most), expected);
+    ASSERT_EQ(end_batch(counts, {}, most).limit, expected);
+  }
+}
+
+TEST(BatchEnd, TakesTheRingInItsPlaceAmongStagedTransactions) {
+  using Counts = std::vector<TransactionCount>;
+  struct Case {
+    Counts staged;
+    Counts ring;
+    std::uint64_t most;
+    std::uint64_t limit;
+    std::size_t from_ring;
+    const char* what;
+  };
+  const std::vector<Case> cases = {
+      {{}, {}, 1, all_fit, 0, "nothing"},
+      {{}, {{5, 9}}, 1, all_fit, 1, "at least one"},
+      {{{5, 9}}, {{6, 1}}, 1, all_fit, 0, "the staged one came first"},
+      {{{5, 9}}, {{5, 1}}, 1, 5, 1, "before the staged one of its number"},
+      {{{5, 1}, {6, 1}}, {{6, 1}, {6, 1}}, 2, 6, 1, "in the middle"},
+      {{{5, 1}, {6, 1}}, {{6, 1}, {6, 1}}, 4, all_fit, 2, "all of both"},
+      {{{5, 1}, {9, 1}}, {{6, 1}, {7, 50}, {8, 1}}, 10, 9, 1, "a small one does not overtake"},
+      {{{7, 1}}, {{9, 1}, {6, 1}}, 2, all_fit, 1, "the ring keeps its order"},
+  };
+  for (const Case& c : cases) {
+    Counts staged = c.staged;
+    const BatchEnd end = end_batch(staged, c.ring, c.most);
+    EXPECT_EQ(end.limit, c.limit) << c.what;
+    EXPECT_EQ(end.ring, c.from_ring) << c.what;
+  }
+}
+
+TEST(BatchEnd, IsThatOfOneListInOrderOfArrival) {
+  EAV_RANDOM(random);
+  for (int round = 0; round < 5000; ++round) {
+    // One list of all transactions as they arrived; then what end_batch() is told of them.
+    struct Transaction {
+      bool is_staged;
+      TransactionCount count;
+    };
+    std::vector<Transaction> arrived;
+    std::vector<TransactionCount> staged;
+    std::vector<TransactionCount> ring;
+    std::uint64_t xid = 3;
+    for (std::int64_t left = random.between(0, 12); left > 0; --left) {
+      const bool is_staged = random.chance(0.5);
+      const TransactionCount count{xid, static_cast<std::uint64_t>(random.between(1, 10))};
+      arrived.push_back({is_staged, count});
+      (is_staged ? staged : ring).push_back(count);
+      xid += is_staged ? static_cast<std::uint64_t>(random.between(1, 3)) : 0;
+    }
+    std::shuffle(staged.begin(), staged.end(), std::minstd_rand(random.bits() % 1000 + 1));
+    const auto most = static_cast<std::uint64_t>(random.between(1, 60));
+    const BatchEnd end = end_batch(staged, ring, most);
+    std::uint64_t rows = 0;
+    std::size_t from_ring = 0;
+    bool is_over = false;
+    std::uint64_t limit = all_fit;
+    for (std::size_t i = 0; i < arrived.size(); ++i) {
+      is_over = is_over || (i > 0 && rows + arrived[i].count.rows > most);
+      rows += arrived[i].count.rows;
+      from_ring += !is_over && !arrived[i].is_staged ? 1 : 0;
+      limit = is_over && arrived[i].is_staged ? std::min(limit, arrived[i].count.xid) : limit;
+    }
+    ASSERT_EQ(end.limit, limit);
+    ASSERT_EQ(end.ring, from_ring);
   }
 }
 
@@ -228,7 +295,8 @@ class Simulation {
         counts.push_back({staged.xid, 1});
       }
     }
-    const std::uint64_t limit = max_rows == all_fit ? all_fit : batch_limit(counts, max_rows);
+    const std::uint64_t limit =
+        max_rows == all_fit ? all_fit : end_batch(counts, {}, max_rows).limit;
     if (random_.chance(0.2) && max_rows != all_fit) {
       return;  // rolled back
     }

@@ -39,14 +39,22 @@ struct SnapshotView {
 SnapshotView advance(const SnapshotView& previous, const SnapshotView& current, std::uint64_t limit,
                      ArenaVector<std::uint64_t>& storage);
 
-// How many rows a transaction has in the batch.
+// How many rows a transaction has in the batch. For one that came through the ring, xid is the
+// staged transaction before which it came.
 struct TransactionCount {
   std::uint64_t xid;
   std::uint64_t rows;
 };
 
-// The first id that must wait so that the batch holds at most max_rows, or UINT64_MAX when all
-// fit. Whole transactions are taken, and at least one. Sorts counts; ids may repeat.
-std::uint64_t batch_limit(std::span<TransactionCount> counts, std::uint64_t max_rows);
+// Where a batch ends.
+struct BatchEnd {
+  std::uint64_t limit;  // the first staged id that must wait, or UINT64_MAX
+  std::size_t ring;     // so many transactions of the ring are in the batch
+};
+// The end of a batch of at most max_rows. Whole transactions are taken, and at least one, in the
+// order in which they arrived: those of the ring as they stand, staged ones by their id.
+// Changes `staged`, where ids may repeat.
+BatchEnd end_batch(std::span<TransactionCount> staged, std::span<const TransactionCount> ring,
+                   std::uint64_t max_rows);
 
 }  // namespace eav::core

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "eav/core/arena.hpp"
+#include "eav/core/snapshot.hpp"
 #include "eav/ingest/door.hpp"
 
 namespace eav::flush {
@@ -16,6 +17,7 @@ struct ParcelBytes {
 
 struct RingBatch {
   core::ArenaVector<ParcelBytes> parcels;  // in the order of their arrival
+  uint64 values;                           // in them
   bool has_more;                           // parcels are left for the next flush
   uint64 next_order;                       // of the first of them
 };
@@ -27,9 +29,12 @@ uint64 begin_flush(ingest::Door* door);
 // Takes what has been published by now off the queue.
 void take_published(ingest::Door* door);
 // What has been taken and not been written by this transaction yet: whole transactions with at most
-// max_values together (0: no limit) but at least one, and only such that came before the
-// transaction `limit`.
-RingBatch read_ring(ingest::Door* door, int64 max_values, uint64 limit);
+// max_values together (0: no limit) but at least one.
+RingBatch read_ring(ingest::Door* door, int64 max_values);
+// The transactions of the batch, for core::end_batch(); with the first that has been left, if any.
+core::ArenaVector<core::TransactionCount> transactions_of(const RingBatch& batch, int64 max_values);
+// Leaves all but so many transactions for the next flush.
+void keep_transactions(RingBatch& batch, std::size_t transactions);
 // At the end of a flush: when its subtransaction commits, with all around it, its parcels are
 // released and those who wait for flush `number` are told.
 void finish_flush(ingest::Door* door, uint64 number, std::size_t parcels, bool left_nothing);

@@ -18,6 +18,8 @@ struct State {
 // Makes flushes take turns, and changes of the registry's meaning wait for them: held until
 // the end of the transaction.
 void lock_flush();
+// Whether this transaction has it; no look-up, so that a commit callback may ask.
+bool holds_flush_lock();
 
 // Each within an SPI connection and under the lock.
 State read_state();

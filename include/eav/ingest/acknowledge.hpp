@@ -6,10 +6,11 @@
 namespace eav::ingest {
 
 // What a transaction that has just committed waits for: its last parcel, unless that is none, and
-// whatever it has put into staging, if so.
+// whatever it has put into staging, if so. It waits in vain for a flush that waits for it.
 struct Commit {
   core::Ring::Parcel last;
   bool has_spilled;
+  bool holds_flush_lock;
 };
 // From the commit callback: raises nothing. Ends with a WARNING when eav.durable_timeout is over or
 // the wait was cancelled.

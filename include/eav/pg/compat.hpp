@@ -5,6 +5,7 @@
 
 extern "C" {
 #include <parser/parse_relation.h>
+#include <storage/lock.h>
 #if PG_VERSION_NUM >= 160000
 #include <nodes/miscnodes.h>
 #endif
@@ -91,6 +92,14 @@ inline bool is_summarizing([[maybe_unused]] const IndexInfo* index) {
   return index->ii_Summarizing;
 #else
   return false;
+#endif
+}
+
+inline bool holds_lock(const LOCKTAG& tag, LOCKMODE mode) {
+#if PG_VERSION_NUM >= 170000
+  return LockHeldByMe(&tag, mode, false);
+#else
+  return LockHeldByMe(&tag, mode);
 #endif
 }
 

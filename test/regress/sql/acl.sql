@@ -33,6 +33,13 @@ ORDER BY identity COLLATE "C";
 SELECT type, count(*) FROM member
 WHERE classid NOT IN ('pg_proc'::regclass, 'pg_class'::regclass) AND type <> 'type' GROUP BY 1;
 
+-- A type that stands for itself.
+SELECT identity AS composite_type, has_type_privilege('regress_plain', t.oid, 'USAGE') AS privileges
+FROM member JOIN pg_type t ON t.oid = objid AND classid = 'pg_type'::regclass
+JOIN pg_class c ON c.oid = t.typrelid
+WHERE c.relkind = 'c'
+ORDER BY identity COLLATE "C";
+
 -- Partitions are no members, and are just as closed.
 SELECT eav._ensure_partitions();
 SELECT bool_or(has_table_privilege('regress_plain', partition, 'SELECT, INSERT, UPDATE, DELETE'))
@@ -65,6 +72,72 @@ SELECT eav.register_entity(:tenant, 'e') > 0, eav.register_attribute(:tenant, 'a
 ROLLBACK;
 RESET ROLE;
 
+-- The JSON door: EXECUTE is enough, also where values go through staging, as they do while the
+-- worker rests, and whatever the search_path finds first.
+SELECT eav.register_tenant('acl', 7001);
+GRANT EXECUTE ON FUNCTION eav.ingest(text, text), eav.wait_flushed TO regress_plain;
+CREATE SCHEMA trap AUTHORIZATION regress_plain;
+SET ROLE regress_plain;
+CREATE FUNCTION trap.equal(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''trapped as %'', current_user; END';
+CREATE OPERATOR trap.= (FUNCTION = trap.equal, LEFTARG = bigint, RIGHTARG = bigint);
+CREATE FUNCTION trap.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''trapped as %'', current_user; END';
+CREATE TABLE trap.entity_values_ingest (xact text);
+CREATE TABLE trap.ingest_rejects (reject_id text);
+CREATE TABLE trap.staging_epoch (epoch text);
+CREATE TABLE trap.flush_state (epoch text);
+SET search_path = trap, pg_catalog;
+BEGIN READ ONLY;
+SELECT accepted, rejected, ticket IS NULL AS no_ticket
+FROM eav.ingest('[{"tenant_id": 7001, "entity": "acl", "attributes": {"a": 1}}, {"entity": "acl"}]');
+SELECT current_user, current_setting('search_path') AS search_path,
+       current_setting('transaction_read_only') AS read_only;
+ROLLBACK;
+SELECT accepted, rejected, ticket AS acl_ticket
+FROM eav.ingest('[{"tenant_id": 7001, "entity": "acl", "attributes": {"a": 1}}, {"entity": "acl"}]') \gset
+SELECT eav.wait_flushed(:acl_ticket, '0');
+-- The other forms of it are for others.
+SELECT eav.ingest(bytea '[]');
+SELECT eav.ingest(jsonb '[]');
+SELECT * FROM eav.stat_ingest;
+RESET search_path;
+-- An error on the way to staging leaves nobody with the rights of the owner.
+RESET ROLE;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''refused to %'', current_user = ''regress_plain''; END';
+CREATE TRIGGER refuse BEFORE INSERT ON eav.ingest_rejects FOR EACH ROW EXECUTE FUNCTION refuse();
+GRANT EXECUTE ON FUNCTION error_of TO regress_plain;
+SET ROLE regress_plain;
+SELECT error_of($$SELECT eav.ingest('{}')$$);
+SELECT current_user, current_setting('search_path') AS search_path;
+BEGIN READ ONLY;
+SAVEPOINT before_ingest;
+SELECT eav.ingest('{}');
+ROLLBACK TO before_ingest;
+SELECT current_user, current_setting('search_path') AS search_path,
+       current_setting('transaction_read_only') AS read_only;
+ROLLBACK;
+RESET ROLE;
+DROP TRIGGER refuse ON eav.ingest_rejects;
+DROP FUNCTION refuse;
+SELECT sqlstate, reason FROM eav.ingest_rejects ORDER BY reject_id DESC LIMIT 1;
+-- Limits are for those who run the server; what concerns the session alone is for everybody.
+SET ROLE regress_plain;
+SET eav.max_payload_bytes = '1GB';
+SET eav.max_payload_bytes = 2048;
+SET eav.ring_size = 0;
+SET eav.tenant_id = 7001;
+SET eav.durable_timeout = 1000;
+RESET eav.tenant_id;
+RESET eav.durable_timeout;
+RESET ROLE;
+
+SELECT flushed, rejected FROM eav.stage_flush();
+SET ROLE regress_plain;
+SELECT eav.wait_flushed(:acl_ticket, '0');
+RESET ROLE;
+DELETE FROM eav.ingest_rejects WHERE reason = 'event 2: tenant_id is not given';
 DROP VIEW member;
 DROP OWNED BY regress_plain;
 DROP ROLE regress_plain;

@@ -69,14 +69,15 @@ INSERT INTO bad (what, columns) VALUES
     ('text above 1 MB', jsonb_build_object('attribute', 'a_text', 'value', repeat('x', 1048577))),
     ('typed text above 1 MB', jsonb_build_object('attribute', 'a_text', 'value_text', repeat('y', 1048577))),
     ('json above 1 MB', jsonb_build_object('attribute', 'a_json', 'value_json', repeat('z', 1048577)));
--- Each type into each attribute that does not take it.
+-- Each type into each attribute that does not take it. A json attribute takes all of them, and a
+-- timestamp attribute a text that is a time, which this one is not.
 INSERT INTO bad (what, columns)
 SELECT format('%s for %s', v.type, a.name), jsonb_build_object('attribute', a.name) || v.columns
 FROM (VALUES ('text', '{"value_text": "1"}'::jsonb), ('int', '{"value_int": 1}'),
              ('float', '{"value_float": 1}'), ('numeric', '{"value_numeric": 1}'),
              ('bool', '{"value_bool": true}'), ('timestamp', '{"value_time": "2026-01-01Z"}'),
              ('json', '{"value_json": 1}')) AS v (type, columns), eav.attributes a
-WHERE a.tenant_id = 8002 AND a.name <> 'a_' || v.type
+WHERE a.tenant_id = 8002 AND a.name NOT IN ('a_' || v.type, 'a_json')
   AND (v.type, a.name) NOT IN (('int', 'a_float'), ('int', 'a_numeric'), ('float', 'a_numeric'),
                                ('numeric', 'a_float'))
 ORDER BY a.attribute_id, v.type COLLATE "C";

@@ -138,6 +138,51 @@ SELECT flushed, rejected FROM flush();
 SELECT attribute_name, value, kept_in FROM history WHERE external_id = 'fitted'
 ORDER BY attribute_name, observed_at;
 
+-- A typed text is the time that it says, in each form that an untyped one may have.
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value)
+SELECT 8005, 'untyped time ' || n, 'd_timestamp', value FROM sample WHERE type = 'timestamp';
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_text)
+SELECT 8005, 'time in text ' || n, 'd_timestamp', value FROM sample WHERE type = 'timestamp';
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_text)
+SELECT 8005, 'no time', 'd_timestamp', value
+FROM unnest(ARRAY['', '12', '2026-02-29T00:00:00Z', 'true', '294277-01-01 00:00:00+00']) AS value;
+SELECT flushed, rejected FROM flush();
+SELECT h.value, h.kept_in, d.hot_attrs || d.live_attrs,
+       (h.value, h.kept_in, d.live_attrs) = (u.value, u.kept_in, e.live_attrs)
+FROM sample s
+LEFT JOIN history h ON h.external_id = 'time in text ' || n
+LEFT JOIN documents d ON d.external_id = 'time in text ' || n
+LEFT JOIN history u ON u.external_id = 'untyped time ' || n
+LEFT JOIN documents e ON e.external_id = 'untyped time ' || n
+WHERE s.type = 'timestamp' ORDER BY n;
+SELECT payload, sqlstate, reason
+FROM (SELECT reject_id, payload - 'observed_at' - 'tenant_id' AS payload, sqlstate, reason
+      FROM eav.ingest_rejects WHERE payload ->> 'entity' = 'no time') AS r ORDER BY reject_id;
+
+-- A json attribute takes every typed value, as the JSON scalar that the document shows for a value
+-- of that type. An untyped text has to be JSON.
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_text, value_int, value_float,
+                                      value_numeric, value_bool, value_time, value_json)
+SELECT 8005, 'json of ' || n, 'd_json',
+       CASE type WHEN 'text' THEN value END, CASE type WHEN 'int' THEN value END::bigint,
+       CASE type WHEN 'float' THEN value END::float, CASE type WHEN 'numeric' THEN value END::numeric,
+       CASE type WHEN 'bool' THEN value END::boolean,
+       CASE type WHEN 'timestamp' THEN value END::timestamptz,
+       CASE type WHEN 'json' THEN value END::jsonb
+FROM sample;
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value)
+VALUES (8005, 'no json', 'd_json', 'word');
+SELECT flushed, rejected FROM flush();
+SELECT s.type, h.value, h.kept_in, d.live_attrs -> 'd_json',
+       d.live_attrs -> 'd_json' = (t.hot_attrs || t.live_attrs) -> ('d_' || s.type)
+FROM sample s
+LEFT JOIN history h ON h.external_id = 'json of ' || n
+LEFT JOIN documents d ON d.external_id = 'json of ' || n
+LEFT JOIN documents t ON t.external_id = 'typed ' || n
+ORDER BY n;
+SELECT payload ->> 'value', sqlstate, reason FROM eav.ingest_rejects
+WHERE payload ->> 'entity' = 'no json';
+
 -- A new attribute takes the type of a typed value.
 INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_text, value_int, value_float,
                                       value_numeric, value_bool, value_time, value_json)
