@@ -56,8 +56,9 @@ BEGIN
             DETAIL = format('%s rows are less than one.', max_rejects),
             HINT = 'Use null to replay all of them.';
     END IF;
-    SELECT min(key) INTO unknown FROM jsonb_object_keys(correction) AS key
-    WHERE key <> ALL (allowed);
+    -- Null takes a key away, whatever it is called.
+    SELECT min(key) INTO unknown FROM jsonb_each(correction)
+    WHERE key <> ALL (allowed) AND value <> 'null';
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'correction is not valid',
@@ -80,8 +81,8 @@ BEGIN
                 replayed := replayed + 1;
                 CONTINUE;
             END IF;
-            SELECT min(key) INTO unknown FROM jsonb_object_keys(reject.payload || correction) AS key
-            WHERE key <> ALL (array_remove(allowed, 'attributes') || lost);
+            SELECT min(key) INTO unknown FROM jsonb_each(reject.payload || correction)
+            WHERE key <> ALL (array_remove(allowed, 'attributes') || lost) AND value <> 'null';
             IF unknown IS NOT NULL THEN
                 RAISE invalid_parameter_value
                     USING MESSAGE = format('"%s" is no column of a staged row', unknown);
@@ -122,4 +123,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.replay_rejects(bigint[], jsonb, bigint) IS
-'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';
+'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value, or any other key. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';

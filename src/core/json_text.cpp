@@ -177,10 +177,11 @@ LexicalFault find_lexical_fault(std::string_view text) {
         return fault("a control character stands in a string");
       }
       in_string = c != '"';
-      // What a backslash escapes is looked at later, unless it is wrong by itself.
-      const bool hides_next =
-          c == '\\' && at + 1 < text.size() && (text[at + 1] == '"' || text[at + 1] == '\\');
-      at += hides_next ? 1 : 0;
+      const char next = c == '\\' && at + 1 < text.size() ? text[at + 1] : ' ';
+      if (static_cast<unsigned char>(next) >= 0x80) {
+        return fault("an escape sequence is malformed");
+      }
+      at += next == '"' || next == '\\' ? 1 : 0;  // other escapes hide nothing
     } else if (c == '\\' || (c == '"' && in_scalar)) {
       return fault("a value is expected");
     } else {

@@ -17,9 +17,7 @@ namespace {
 // A flush of the present transaction that has written its parcels.
 struct Finished {
   SubTransactionId level;
-  uint64 number;
-  std::size_t parcels;
-  bool left_nothing;
+  Finish finish;
 };
 struct FinishedList {
   Finished* items;
@@ -50,9 +48,11 @@ void on_commit() {
     door.flush_end = XactLastCommitEnd;
   }
   for (int i = 0; i < finished.count; ++i) {
-    release(door, finished.items[i].parcels);
-    if (finished.items[i].left_nothing) {
-      door.flush_completed = finished.items[i].number;
+    const Finish& finish = finished.items[i].finish;
+    release(door, finish.parcels);
+    if (finish.left_nothing) {
+      door.flush_completed = finish.number;
+      door.flushed_below = finish.ended_below;
     }
   }
   finished.count = 0;
@@ -72,7 +72,7 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
       break;
     case XACT_EVENT_PRE_PREPARE:
       for (int i = 0; i < finished.count; ++i) {
-        if (finished.items[i].parcels > 0) {
+        if (finished.items[i].finish.parcels > 0) {
           ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                           errmsg("cannot PREPARE a transaction that has flushed values from "
                                  "shared memory")));
@@ -120,7 +120,7 @@ std::span<const uint8> copy_of(uint32 head) {
 uint32 first_unwritten(const Door& door) {
   uint32 head = door.taken_first;
   for (int i = 0; i < finished.count; ++i) {
-    for (std::size_t parcels = finished.items[i].parcels; parcels > 0; --parcels) {
+    for (std::size_t parcels = finished.items[i].finish.parcels; parcels > 0; --parcels) {
       head = ingest::ring()->next_of(head);
     }
   }
@@ -207,13 +207,13 @@ void keep_transactions(RingBatch& batch, std::size_t transactions) {
   batch.parcels.truncate(kept);
 }
 
-void finish_flush(Door* door, uint64 number, std::size_t parcels, bool left_nothing) {
+void finish_flush(Door* door, const Finish& finish) {
   if (door == nullptr) {
     return;
   }
   make_room();
   finished.door = door;
-  finished.items[finished.count++] = {GetCurrentSubTransactionId(), number, parcels, left_nothing};
+  finished.items[finished.count++] = {GetCurrentSubTransactionId(), finish};
 }
 
 }  // namespace eav::flush

@@ -8,7 +8,8 @@
 // commit. Values in staging are flushed when the snapshot in flush_state sees their transaction. It
 // does not move on for transactions that staged nothing in the end, and cannot be read in a commit
 // callback, where no transaction is under way any more; so it is as good when a flush has left
-// nothing behind that began after the transaction had ended.
+// nothing behind that began after the transaction had ended (by its number, or since all
+// transactions up to it had ended then).
 #include "eav/ingest/acknowledge.hpp"
 
 #include "eav/core/ticket.hpp"
@@ -125,7 +126,8 @@ struct Watch {
     if (door != nullptr && !begun && has_ended(ticket.xid())) {
       begun = door->flushes_begun;
     }
-    return is_seen(ticket.xid()) || (begun && door->flush_completed > *begun);
+    return is_seen(ticket.xid()) || (door != nullptr && ticket.xid() < door->flushed_below) ||
+           (begun && door->flush_completed > *begun);
   }
 };
 

@@ -32,6 +32,7 @@
 #include <new>
 
 #include "eav/pg/catalog.hpp"
+#include "eav/pg/compat.hpp"
 #include "eav/settings.hpp"
 
 extern "C" {
@@ -212,7 +213,7 @@ void discard_parcels(Door& door) {
 
 void attach_worker(Door& door) {
   worker_door = &door;
-  door.worker = MyProc->pgprocno;
+  door.worker = pg::own_process_number();
   before_shmem_exit(on_worker_exit, Datum(0));
 }
 

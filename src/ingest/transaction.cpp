@@ -149,7 +149,7 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
         ereport(ERROR,
                 (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                  errmsg("cannot PREPARE a transaction that has called eav.ingest()"),
-                 errdetail("Its values wait in shared memory, which a prepared transaction must "
+                 errdetail("Its values may be in shared memory, which a prepared transaction must "
                            "survive."),
                  errhint("Use COPY or INSERT into eav.entity_values_ingest.")));
       }

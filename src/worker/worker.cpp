@@ -53,6 +53,7 @@ namespace eav::worker {
 namespace {
 
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
+constexpr int short_delay = 100;            // ms until something is looked at again, at most
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
@@ -64,6 +65,7 @@ struct Loop {
   uint64 seen = 0;       // completed_transactions() before the last flush
   bool has_more = true;
   int failures = 0;
+  bool was_locked_out = false;  // the last tick met a lock that a client holds
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
 };
@@ -176,8 +178,8 @@ bool has_parcels(const Loop& loop) {
 }
 
 bool has_requests(const Loop& loop) {
-  return loop.door != nullptr && loop.failures == 0 && settings.worker_enabled &&
-         ingest::has_requests(*loop.door);
+  return loop.door != nullptr && loop.failures == 0 && !loop.was_locked_out &&
+         settings.worker_enabled && ingest::has_requests(*loop.door);
 }
 
 void tick(Loop& loop) {
@@ -198,7 +200,7 @@ void tick(Loop& loop) {
 }
 
 // True when the work ended without an error. A lock that a client holds is no failure of ours, and
-// no reason to come later: each look for it takes a second anyway.
+// no reason to come later and later.
 template <typename Work>
 bool attempt(Loop& loop, Work&& work) {
   volatile bool succeeded = false;
@@ -207,11 +209,13 @@ bool attempt(Loop& loop, Work&& work) {
     pg::guarded([&] { work(loop); });
     succeeded = true;
     loop.failures = 0;
+    loop.was_locked_out = false;
   }
   PG_CATCH();
   {
     HOLD_INTERRUPTS();
-    if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE) {
+    loop.was_locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+    if (!loop.was_locked_out) {
       EmitErrorReport();
       ++loop.failures;
     }
@@ -230,6 +234,9 @@ int delay_after(const Loop& loop) {
     const int doublings = Min(loop.failures, 12);
     return static_cast<int>(
         Min(static_cast<int64>(settings.flush_interval) << doublings, longest_delay));
+  }
+  if (loop.was_locked_out) {
+    return Min(settings.flush_interval, short_delay);
   }
   return loop.has_more && settings.worker_enabled ? 0 : settings.flush_interval;
 }
@@ -258,8 +265,7 @@ void sleep_until(TimestampTz wake_up, const Loop& loop) {
 void wait_for_end_of(FullTransactionId after) {
   while (FullTransactionIdIsValid(after) && !ShutdownRequestPending &&
          TransactionIdIsInProgress(XidFromFullTransactionId(after))) {
-    sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.flush_interval),
-                Loop());
+    sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), short_delay), Loop());
   }
 }
 
@@ -299,7 +305,7 @@ void move_ring_to_staging(Loop& loop) {
   for (const flush::ParcelBytes& parcel : ring.parcels) {
     ingest::spill(parcel.bytes);
   }
-  flush::finish_flush(loop.door, number, ring.parcels.size(), false);
+  flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0});
   end();
 }
 
@@ -331,31 +337,45 @@ void flush_what_is_left(Loop& loop) {
   }
 }
 
+[[noreturn]] void leave(Loop& loop) {
+  flush_what_is_left(loop);
+  proc_exit(1);
+}
+
+void make_room_if_wanted(Loop& loop) {
+  loop.last_yield_check = GetCurrentTimestamp();
+  if (somebody_wants_the_database()) {
+    ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
+    leave(loop);
+  }
+  if (!settings.worker_enabled) {
+    look_for_extension();
+  }
+}
+
 [[noreturn]] void run(Loop& loop) {
+  TimestampTz next_tick = GetCurrentTimestamp();
   for (;;) {
-    const TimestampTz started_at = GetCurrentTimestamp();
-    attempt(loop, tick);
+    const TimestampTz now = GetCurrentTimestamp();
+    if (now >= next_tick || has_requests(loop)) {
+      attempt(loop, tick);
+      next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
+    }
     if (ShutdownRequestPending) {
-      flush_what_is_left(loop);
-      proc_exit(1);
+      leave(loop);
     }
     if (is_due(loop.last_yield_check, yield_check_interval)) {
-      loop.last_yield_check = GetCurrentTimestamp();
-      if (somebody_wants_the_database()) {
-        ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
-        flush_what_is_left(loop);
-        proc_exit(1);
-      }
-      if (!settings.worker_enabled) {
-        look_for_extension();
-      }
+      make_room_if_wanted(loop);
     }
-    sleep_until(TimestampTzPlusMilliseconds(started_at, delay_after(loop)), loop);
+    sleep_until(
+        Min(next_tick, TimestampTzPlusMilliseconds(loop.last_yield_check, yield_check_interval)),
+        loop);
     check_for_interrupts();
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);
       loop.failures = 0;
+      next_tick = GetCurrentTimestamp();
     }
   }
 }

@@ -2,13 +2,16 @@
 //
 //   fleet [name=value ...] [summary=FILE]      names and defaults: struct Options
 //
-// Producers write into staging by COPY, one small transaction per connection and interval.
-// Everything is sent at times that a schedule fixes beforehand; who is late sends at once, and
-// the lateness is part of the latencies: a server that stalls cannot hide by slowing us down.
+// Producers write into staging by COPY, one small transaction per connection and interval, or call
+// eav.ingest() (calls=N). Everything is sent at times that a schedule fixes beforehand; who is late
+// sends at once, and the lateness is part of the latencies: a server that stalls cannot hide by
+// slowing us down. At rate 0 there is no schedule: the next call follows when the last has
+// returned, and, with a window, when less than that is under way to the flush.
 //
 // Probes are events of devices of their own, each with the next number as its value, committed
-// on a schedule too. A second connection reads the projection of the probe devices every 2 ms;
-// a probe counts as visible when the answer that shows its number has arrived.
+// on a schedule too, in the same way. A second connection reads the projection of the probe devices
+// every 2 ms, and history when it shows something new; a probe counts as visible when the answers
+// that show its number in both have arrived.
 //
 // The summary is lines of name=value, for scripts; without a file they come last.
 #include <unistd.h>
@@ -34,7 +37,9 @@ Options read_options(int count, char** arguments) {
                                                  {"connections", &options.connections},
                                                  {"interval", &options.interval},
                                                  {"probe_interval", &options.probe_interval},
-                                                 {"names", &options.names}};
+                                                 {"names", &options.names},
+                                                 {"calls", &options.calls},
+                                                 {"window", &options.window}};
   for (int i = 1; i < count; ++i) {
     const std::string argument = arguments[i];
     const std::size_t split = argument.find('=');
@@ -55,7 +60,8 @@ Options read_options(int count, char** arguments) {
   }
   if (options.devices < 1 || options.tenants < 1 || options.connections < 1 ||
       options.interval < 1 || options.probe_interval < 1 || options.attributes < 1 ||
-      options.attributes > 1000 || options.rate < 1 || options.seconds < 1) {
+      options.attributes > 1000 || options.seconds < 1 ||
+      (options.rate == 0 && options.calls == 0)) {
     throw std::invalid_argument("an option is out of range");
   }
   return options;
@@ -67,54 +73,26 @@ struct Run {
   Registry registry;
   Calendar calendar;
   Time start, measure_from, end;
-  std::atomic<long> values_sent{0};  // committed by the fleet
+  std::atomic<long> values_sent{0};     // committed by the fleet
+  std::atomic<long> values_flushed{0};  // as far as the monitor knows
   std::atomic<bool> failed{false};
   std::mutex mutex;  // of the error
   std::string error;
 };
 
-// The transactions of one connection. Their times, and how many events each carries, are fixed
-// by the rate alone.
+// The transactions of one connection. By a schedule, their times, and how many events each carries,
+// are fixed by the rate alone.
 class Producer {
  public:
   Producer(Run& run, long number) : run_(run), number_(number) {}
 
   void produce() {
-    const Options& options = run_.options;
-    const std::string command =
-        std::string("COPY eav.entity_values_ingest (tenant_id, ") +
-        (options.names != 0
-             ? "entity, attribute, observed_at, value)"
-             : "entity_id, attribute_id, observed_at, value_float, value_int, value_bool, "
-               "value_text)") +
-        " FROM STDIN";
     Connection db("fleet producer");
-    const auto interval = std::chrono::milliseconds(options.interval);
-    const double events_per_tick =
-        static_cast<double>(options.rate * options.interval) /
-        static_cast<double>(1000 * options.attributes * options.connections);
-    Time due = run_.start + interval * number_ / options.connections;
-    long sent = 0;
-    for (long tick = 1; due < run_.end && !run_.failed; ++tick, due += interval) {
-      const long until = std::lround(std::floor(static_cast<double>(tick) * events_per_tick));
-      if (until == sent) {
-        continue;
-      }
-      const long values = (until - sent) * options.attributes;
-      std::string rows;
-      for (; sent < until; ++sent) {
-        const long event = sent * options.connections + number_;
-        add_event(run_.registry, options.names != 0, event % options.devices + 1,
-                  event / options.devices, run_.calendar.text(due), rows);
-      }
-      std::this_thread::sleep_until(due);
-      const Time begun = Clock::now();
-      db.copy(command, rows);
-      if (due >= run_.measure_from) {
-        late.add(begun - due);
-        committed.add(Clock::now() - due);
-      }
-      run_.values_sent += values;
+    db.prepare("ingest", "SELECT eav.ingest($1::text)");
+    if (run_.options.rate == 0) {
+      produce_at_once(db);
+    } else {
+      produce_by_schedule(db);
     }
   }
 
@@ -122,8 +100,79 @@ class Producer {
   Samples committed;  // from its time to its commit
 
  private:
+  void produce_by_schedule(Connection& db) {
+    const Options& options = run_.options;
+    const auto interval = std::chrono::milliseconds(options.interval);
+    const double events_per_tick =
+        static_cast<double>(options.rate * options.interval) /
+        static_cast<double>(1000 * options.attributes * options.connections);
+    Time due = run_.start + interval * number_ / options.connections;
+    for (long tick = 1; due < run_.end && !run_.failed; ++tick, due += interval) {
+      const long until = std::lround(std::floor(static_cast<double>(tick) * events_per_tick));
+      if (until == sent_) {
+        continue;
+      }
+      std::vector<std::string> transactions;
+      while (sent_ < until) {
+        const long most = options.calls == 0 ? until - sent_ : options.calls;
+        transactions.push_back(next_events(std::min(most, until - sent_), due));
+      }
+      std::this_thread::sleep_until(due);
+      const bool is_measured = due >= run_.measure_from;
+      if (is_measured) {
+        late.add(Clock::now() - due);
+      }
+      for (const std::string& events : transactions) {
+        commit(db, events);
+        if (is_measured) {
+          committed.add(Clock::now() - due);
+        }
+      }
+    }
+  }
+
+  void produce_at_once(Connection& db) {
+    const Options& options = run_.options;
+    std::this_thread::sleep_until(run_.start);
+    for (Time now = Clock::now(); now < run_.end && !run_.failed; now = Clock::now()) {
+      if (options.window > 0 && run_.values_sent - run_.values_flushed > options.window) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        continue;
+      }
+      commit(db, next_events(options.calls, now));
+      if (now >= run_.measure_from) {
+        committed.add(Clock::now() - now);
+      }
+    }
+  }
+
+  std::string next_events(long count, Time at) {
+    const Options& options = run_.options;
+    const std::string text = run_.calendar.text(at);
+    std::string events;
+    for (; count > 0; --count, ++sent_) {
+      const long event = sent_ * options.connections + number_;
+      add_event(run_.registry, form_, event % options.devices + 1, event / options.devices, text,
+                events);
+    }
+    return events;
+  }
+
+  void commit(Connection& db, const std::string& events) {
+    if (run_.options.calls > 0) {
+      db.run_prepared("ingest", events);
+    } else {
+      db.copy(copy_command(form_), {&events, 1});
+    }
+    // A line is an event in JSON, and a value of one in COPY.
+    const long lines = std::count(events.begin(), events.end(), '\n');
+    run_.values_sent += lines * (run_.options.calls > 0 ? run_.options.attributes : 1);
+  }
+
   Run& run_;
   long number_;
+  Form form_ = form_of(run_.options);
+  long sent_ = 0;  // events
 };
 
 // Runs the body in a thread; an exception ends the whole run.
@@ -152,7 +201,9 @@ void show_progress(long second, long per_second, long backlog, double delay) {
 
 struct Outcome {
   Progress measure_from, end;
-  long left_behind;  // values that were not flushed a minute after the end
+  long sent_before, sent;  // values, at these times
+  double drain;            // seconds from the end until all was flushed
+  long left_behind;        // values that were not flushed five minutes after the end
 };
 
 // Reports until the end of the run, then waits for the flush of what was sent.
@@ -160,27 +211,41 @@ Outcome follow(Run& run, const Probes& probes, Connection& db) {
   Outcome outcome{};
   const Progress begin = look(db);
   const auto sent = [&] { return run.values_sent + probes.sent(); };
+  const auto look_again = [&] {
+    const Progress now = look(db);
+    run.values_flushed = now.flushed - begin.flushed;
+    return now;
+  };
   long last = 0;
   for (long second = 0; second <= run.options.warmup + run.options.seconds && !run.failed;
        ++second) {
-    std::this_thread::sleep_until(run.start + std::chrono::seconds(second));
-    const Progress now = look(db);
+    const Time at = run.start + std::chrono::seconds(second);
+    while (run.options.window > 0 && Clock::now() + std::chrono::milliseconds(10) < at) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      look_again();
+    }
+    std::this_thread::sleep_until(at);
+    const Progress now = look_again();
     const long total = sent();
     if (second == run.options.warmup) {
       outcome.measure_from = now;
+      outcome.sent_before = total;
     }
     outcome.end = now;
+    outcome.sent = total;
     if (second > 0) {
-      show_progress(second, total - last, std::max(0L, total - (now.flushed - begin.flushed)),
+      show_progress(second, total - last, std::max(0L, total - run.values_flushed),
                     probes.latest_delay());
     }
     last = total;
   }
-  const Time deadline = Clock::now() + std::chrono::minutes(1);
+  const Time end = Clock::now();
   do {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    outcome.left_behind = sent() - (look(db).flushed - begin.flushed);
-  } while (outcome.left_behind > 0 && Clock::now() < deadline && !run.failed);
+    look_again();
+    outcome.left_behind = sent() - run.values_flushed;
+    outcome.drain = seconds(Clock::now() - end);
+  } while (outcome.left_behind > 0 && Clock::now() < end + std::chrono::minutes(5) && !run.failed);
   if (isatty(STDOUT_FILENO) != 0) {
     std::printf("\n");
   }
@@ -214,23 +279,26 @@ bool report(const Run& run, const Probes& probes, std::deque<Producer>& producer
     late.add(producer.late);
     committed.add(producer.committed);
   }
-  after_commit.print("commit to visible in projection");
+  after_commit.print("commit to visible");
   after_due.print("scheduled time to visible");
   committed.print("scheduled time to committed");
   late.print("transactions begun late by");
   const double flush_rate =
       static_cast<double>(outcome.end.flushed - outcome.measure_from.flushed) /
       static_cast<double>(run.options.seconds);
+  const double accepted_rate = static_cast<double>(outcome.sent - outcome.sent_before) /
+                               static_cast<double>(run.options.seconds);
   const bool same_worker =
       outcome.end.worker != 0 && outcome.end.worker == outcome.measure_from.worker;
   const double cpu = 100 * (outcome.end.worker_cpu - outcome.measure_from.worker_cpu) /
                      static_cast<double>(run.options.seconds);
-  std::printf("%-34s %.0f values/s flushed, %ld offered; worker at %s %% of one core\n",
-              "throughput", flush_rate, run.options.rate,
+  std::printf("%-34s %.0f values/s sent, %.0f flushed; worker at %s %% of one core\n", "throughput",
+              accepted_rate, flush_rate,
               same_worker ? std::to_string(cpu).substr(0, 4).c_str() : "?");
   std::ostringstream out;
   out << "values=" << run.values_sent << "\nprobes=" << probes.probes().size()
       << "\nprobes_unseen=" << unseen << "\nleft_behind=" << outcome.left_behind
+      << "\ndrain_s=" << outcome.drain << "\nsent_per_s=" << accepted_rate
       << "\nflushed_per_s=" << flush_rate << '\n';
   summarize(out, "visible", after_commit);
   summarize(out, "visible_since_due", after_due);

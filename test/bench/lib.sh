@@ -1,6 +1,6 @@
 # Helpers of the benchmarks. Sourced by test/bench/run.sh, never run.
 
-CLUSTER=benchdb
+CLUSTER=${BENCH_CLUSTER:-benchdb}
 HERE=test/bench
 OUT=$RUN/bench
 # shellcheck disable=SC2034  # used by the benchmarks

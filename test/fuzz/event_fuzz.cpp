@@ -163,10 +163,9 @@ void read(std::span<const std::uint8_t> bytes) {
   EventReader reader(bytes);
   EventReader::Value value{};
   EventReader::Reject reject{};
-  std::uint64_t sum = 0;  // of all bytes that are pointed to, so that each is looked at
-  const auto add = [&](std::string_view text) {
-    for (const char c : text) {
-      sum += static_cast<unsigned char>(c);
+  const auto touch = [](std::string_view text) {
+    for (const volatile char& c : text) {
+      static_cast<void>(c);  // reads it, under the eyes of the sanitizer
     }
   };
   try {
@@ -176,19 +175,19 @@ void read(std::span<const std::uint8_t> bytes) {
         return;
       }
       if (kind == EventReader::Kind::reject) {
-        add(reject.reason);
-        add(reject.event);
+        touch(reject.reason);
+        touch(reject.event);
         continue;
       }
-      add(value.entity);
-      add(value.attribute);
+      touch(value.entity);
+      touch(value.attribute);
       if (!value.cleared && value.type != DataType::integer && value.type != DataType::floating &&
           value.type != DataType::boolean) {
-        add(value.text);
+        touch(value.text);
       }
     }
   } catch (const Error& error) {
-    require(std::strcmp(error.sqlstate, "XX001") == 0 && sum != 1);
+    require(std::strcmp(error.sqlstate, "XX001") == 0);
   }
 }
 

@@ -5,6 +5,7 @@ package EavCluster;
 use strict;
 use warnings;
 use parent 'PostgreSQL::Test::Cluster';
+use EavClient;
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -359,6 +360,47 @@ sub session
 {
 	my ($node, $db) = @_;
 	return $node->background_psql($db // 'postgres', on_error_stop => 0, timeout => $patience * 5);
+}
+
+# One whose statements may be under way while the test goes on; see EavClient.
+sub client
+{
+	my ($node, $db) = @_;
+	return EavClient->connect($node->host, $node->port, $db) // die "cannot connect: $EavClient::refused";
+}
+
+# A client that keeps flushes from running until end_hold().
+sub hold_flushes
+{
+	my ($node, $db) = @_;
+	my $holder = $node->client($db);
+	$holder->ask('BEGIN');
+	$holder->ask('SELECT eav.stage_flush()');
+	return $holder;
+}
+
+sub end_hold
+{
+	my ($holder) = @_;
+	$holder->ask('COMMIT');
+	$holder->close;
+	return;
+}
+
+# An event of tenant 1 for attribute n, in JSON.
+sub event
+{
+	my ($number, $entity) = @_;
+	return sprintf '{"tenant_id": 1, "entity_id": %d, "attributes": {"n": %d}}',
+	  $entity // 1 + $number % 100, $number;
+}
+
+# Statement: eav.ingest() with the numbers from..to, one event each. Returns the ticket.
+sub ingest_numbers
+{
+	my ($from, $to, $ack) = @_;
+	return sprintf q(SELECT ticket FROM eav.ingest('%s', '%s')),
+	  join("\n", map { event($_) } $from .. $to), $ack // 'accepted';
 }
 
 # What the server's log has said since a position; log_position() gives one.

@@ -25,7 +25,7 @@ sub start
 	my ($host, $port) = ($node->host, $node->port);
 	foreach my $number (0 .. $with{producers} - 1)
 	{
-		my $file = $node->basedir . "/load_$with{round}_$number";
+		my $file = join '_', $node->basedir . '/load', $with{database} // 'postgres', $with{round}, $number;
 		my $seed = int rand 2**31;
 		my $pid = fork // die "fork: $!";
 		if ($pid == 0)

@@ -2,7 +2,6 @@
 // malformed is what another validator refuses, for every implementation that simdjson can choose
 // on this machine.
 #include <gtest/gtest.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +12,7 @@
 #include "event_text.hpp"
 #include "json_validator.hpp"
 #include "random.hpp"
+#include "simdjson_each.hpp"
 
 #include "eav/core/core_only.hpp"
 
@@ -22,21 +22,6 @@ namespace {
 using namespace test;
 using namespace std::string_view_literals;
 using Lines = std::vector<std::string>;
-
-// Runs the body with each implementation of simdjson, and puts things back.
-template <typename Body>
-void with_each_implementation(const Body& body) {
-  const simdjson::implementation* const chosen = simdjson::get_active_implementation();
-  for (const simdjson::implementation* const candidate :
-       simdjson::get_available_implementations()) {
-    if (candidate->supported_by_runtime_system()) {
-      SCOPED_TRACE(candidate->name());
-      simdjson::get_active_implementation() = candidate;
-      body();
-    }
-  }
-  simdjson::get_active_implementation() = chosen;
-}
 
 // Writes JSON with random blanks and escapes.
 class Scribe {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "event_text.hpp"
+#include "simdjson_each.hpp"
 
 #include "eav/core/core_only.hpp"
 
@@ -107,29 +108,30 @@ TEST(EventSyntax, OffsetsAndReasons) {
       {R"(["\n\udc00"])", 4, escape},
       {R"({"\ud800":1})", 2, escape},
       {R"(["\€"])", 2, escape},
-      {R"({"tenant_i"d":1,")", 11, comma},
+      {R"({"tenant_i"d":1,")", 11, colon},
       {"[\"a\xff\"]", 3, utf8},
       {"[\"\xc0\x80\"]", 2, utf8},
       {"[\"\xed\xa0\x80\"]", 2, utf8},
       {"[\"\xf4\x90\x80\x80\"]", 2, utf8},
       {"[\"\xe2\x82\"]", 2, utf8},
       {"[\"\xe2\x82", 2, utf8},
-      {"[]\xff", 2, utf8},
       // A fault of the grammar before a string without end, as comes from a missing quote.
       {R"({"a":"b"c":1} {"d":"e"})", 8, comma},
       {"[1 2, \"\xff\"]", 3, comma},
       {"[1, 01, \"a", 4, number}};
-  for (const Case& test : cases) {
-    const std::string error = "22P02: At byte offset " + std::to_string(test.offset) +
-                              ", counted from 0, " + test.expected + ".";
-    EXPECT_EQ(parse(test.payload).error, error) << test.payload;
-    // As far behind an event.
-    const std::string event = event_of("\"a\":\"\\n\"") + "\n";
-    const std::string later = "22P02: At byte offset " +
-                              std::to_string(test.offset + event.size()) + ", counted from 0, " +
-                              test.expected + ".";
-    EXPECT_EQ(parse(event + test.payload).error, later) << test.payload;
-  }
+  with_each_implementation([&] {
+    for (const Case& test : cases) {
+      const std::string error = "22P02: At byte offset " + std::to_string(test.offset) +
+                                ", counted from 0, " + test.expected + ".";
+      EXPECT_EQ(parse(test.payload).error, error) << test.payload;
+      // As far behind an event.
+      const std::string event = event_of("\"a\":\"\\n\"") + "\n";
+      const std::string later = "22P02: At byte offset " +
+                                std::to_string(test.offset + event.size()) + ", counted from 0, " +
+                                test.expected + ".";
+      EXPECT_EQ(parse(event + test.payload).error, later) << test.payload;
+    }
+  });
 }
 
 // In places whose values nobody reads.

@@ -35,8 +35,14 @@ RingBatch read_ring(ingest::Door* door, int64 max_values);
 core::ArenaVector<core::TransactionCount> transactions_of(const RingBatch& batch, int64 max_values);
 // Leaves all but so many transactions for the next flush.
 void keep_transactions(RingBatch& batch, std::size_t transactions);
-// At the end of a flush: when its subtransaction commits, with all around it, its parcels are
-// released and those who wait for flush `number` are told.
-void finish_flush(ingest::Door* door, uint64 number, std::size_t parcels, bool left_nothing);
+// At the end of a flush: when its subtransaction commits, with all around it, so many parcels are
+// released, and those who wait are told.
+struct Finish {
+  uint64 number;
+  std::size_t parcels;
+  bool left_nothing;
+  uint64 ended_below;  // all transactions below had ended when it took its snapshot
+};
+void finish_flush(ingest::Door* door, const Finish& finish);
 
 }  // namespace eav::flush

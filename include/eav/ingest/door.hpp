@@ -52,6 +52,7 @@ struct Door {
 
   std::atomic<uint64> flushes_begun;
   std::atomic<uint64> flush_completed;  // the last one that left nothing behind
+  std::atomic<uint64> flushed_below;    // transactions that had ended before it began
   std::atomic<XLogRecPtr> flush_end;    // in WAL, of the last one that wrote
   ConditionVariable flushed;            // something of the above has changed
 

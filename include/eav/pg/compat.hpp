@@ -6,6 +6,7 @@
 extern "C" {
 #include <parser/parse_relation.h>
 #include <storage/lock.h>
+#include <storage/proc.h>
 #if PG_VERSION_NUM >= 160000
 #include <nodes/miscnodes.h>
 #endif
@@ -92,6 +93,15 @@ inline bool is_summarizing([[maybe_unused]] const IndexInfo* index) {
   return index->ii_Summarizing;
 #else
   return false;
+#endif
+}
+
+// The number of this process among the server's, for SetLatch() by others.
+inline int own_process_number() {
+#if PG_VERSION_NUM >= 170000
+  return MyProcNumber;
+#else
+  return MyProc->pgprocno;
 #endif
 }
 

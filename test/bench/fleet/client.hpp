@@ -1,4 +1,4 @@
-// What the load generator needs of libpq, clocks and statistics.
+// What the load generators need of libpq, clocks and statistics.
 #pragma once
 
 #include <libpq-fe.h>
@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -24,7 +25,7 @@ inline double milliseconds(Clock::duration duration) {
 }
 inline double seconds(Clock::duration duration) { return milliseconds(duration) / 1000; }
 
-// Steady times as the text of a timestamptz: what producers write as observed_at.
+// Steady times as text that is a timestamptz and RFC 3339: what producers write as observed_at.
 class Calendar {
  public:
   std::string text(Time at) const {
@@ -34,9 +35,9 @@ class Calendar {
     std::tm parts{};
     gmtime_r(&whole, &parts);
     char day[32];
-    std::strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &parts);
+    std::strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &parts);
     char all[48];
-    std::snprintf(all, sizeof(all), "%s.%06d+00", day, static_cast<int>(since.count() % 1000000));
+    std::snprintf(all, sizeof(all), "%s.%06dZ", day, static_cast<int>(since.count() % 1000000));
     return all;
   }
 
@@ -78,17 +79,32 @@ class Connection {
     return check(PQexecPrepared(connection_.get(), name, 0, nullptr, nullptr, nullptr, 0));
   }
 
+  // With one parameter, as text or as the bytes of its type.
+  Result run_prepared(const char* name, const std::string& parameter, bool is_binary = false) {
+    const char* const value = parameter.c_str();
+    const int length = static_cast<int>(parameter.size());
+    const int format = is_binary ? 1 : 0;
+    return check(
+        PQexecPrepared(connection_.get(), name, 1, &value, &length, &format, /*resultFormat=*/0));
+  }
+
   // One COPY, one transaction: committed when this returns.
-  void copy(const std::string& command, const std::string& rows) {
+  void copy(const std::string& command, std::span<const std::string> rows) {
     run(command);
-    if (PQputCopyData(connection_.get(), rows.data(), static_cast<int>(rows.size())) != 1 ||
-        PQputCopyEnd(connection_.get(), nullptr) != 1) {
+    for (const std::string& some : rows) {
+      if (PQputCopyData(connection_.get(), some.data(), static_cast<int>(some.size())) != 1) {
+        fail();
+      }
+    }
+    if (PQputCopyEnd(connection_.get(), nullptr) != 1) {
       fail();
     }
     while (PGresult* const result = PQgetResult(connection_.get())) {
       check(result);
     }
   }
+
+  int server_process() const { return PQbackendPID(connection_.get()); }
 
  private:
   Result check(PGresult* raw) {

@@ -12,13 +12,15 @@ struct Options {
   long devices = 10000;
   long tenants = 16;
   long attributes = 10;  // per event
-  long rate = 10000;     // values per second, all devices together
+  long rate = 10000;     // values per second, all devices together; 0: as fast as it goes
   long seconds = 20;     // measured
   long warmup = 2;       // seconds before that, not measured
   long connections = 8;
   long interval = 20;  // ms between two transactions of a connection
   long probe_interval = 20;
-  long names = 0;  // 1: rows name the device and the attribute and give the value as text
+  long names = 0;   // 1: rows name the device and the attribute and give the value as text
+  long calls = 0;   // events in a call of eav.ingest(), at most; 0: COPY instead
+  long window = 0;  // at rate 0: values that may be under way to the flush; 0 for no limit
   std::string summary;
 };
 
@@ -103,30 +105,88 @@ inline std::string value_of(const Sensor& sensor, long device, long event) {
   return hot ? states[state % 4] : "cycle " + std::to_string(reading % 100000);
 }
 
-constexpr const char* copy_by_id =
-    "COPY eav.entity_values_ingest (tenant_id, entity_id, attribute_id, observed_at, value_float, "
-    "value_int, value_bool, value_text) FROM STDIN";
-constexpr const char* copy_by_name =
-    "COPY eav.entity_values_ingest (tenant_id, entity, attribute, observed_at, value) FROM STDIN";
+// How values are written down.
+enum class Form {
+  numbers,  // lines of COPY: device and attribute by number, a column for each type
+  names,    // lines of COPY: both by name, the value as text
+  mixed,    // lines of COPY: the device by number, the attribute by name, a column for each type
+  json,     // a line of NDJSON: device by number
+  json_names
+};
 
-// The values of one event as lines of COPY.
-inline void add_event(const Registry& registry, bool by_name, long device, long event,
-                      const std::string& at, std::string& rows) {
+inline Form form_of(const Options& options) {
+  if (options.calls > 0) {
+    return options.names != 0 ? Form::json_names : Form::json;
+  }
+  return options.names != 0 ? Form::names : Form::numbers;
+}
+
+inline std::string copy_command(Form form) {
+  const char* const columns = form == Form::names ? "entity, attribute, observed_at, value"
+                              : form == Form::mixed
+                                  ? "entity_id, attribute, observed_at, value_float, value_int, "
+                                    "value_bool, value_text"
+                                  : "entity_id, attribute_id, observed_at, value_float, value_int, "
+                                    "value_bool, value_text";
+  return std::string("COPY eav.entity_values_ingest (tenant_id, ") + columns + ") FROM STDIN";
+}
+
+inline void add_rows(const Registry& registry, Form form, long device, long event,
+                     const std::string& at, std::string& out) {
   const std::size_t tenant = static_cast<std::size_t>(device) % registry.tenants.size();
   for (const Attribute& attribute : registry.attributes) {
     const std::string value = value_of(attribute.sensor, device, event);
-    rows += registry.tenants[tenant] + '\t';
-    if (by_name) {
-      rows += "device-" + std::to_string(device) + '\t' + attribute.name + '\t' + at + '\t' +
-              value + '\n';
+    out += registry.tenants[tenant] + '\t';
+    if (form == Form::names) {
+      out += "device-" + std::to_string(device) + '\t' + attribute.name + '\t' + at + '\t' + value +
+             '\n';
       continue;
     }
-    rows += std::to_string(device) + '\t' + attribute.ids[tenant] + '\t' + at;
+    out += std::to_string(device) + '\t' +
+           (form == Form::mixed ? attribute.name : attribute.ids[tenant]) + '\t' + at;
     for (const std::string_view type : {"float", "int", "bool", "text"}) {
-      rows += '\t';
-      rows += type == attribute.sensor.type ? value : "\\N";
+      out += '\t';
+      out += type == attribute.sensor.type ? value : "\\N";
     }
-    rows += '\n';
+    out += '\n';
+  }
+}
+
+inline void add_json(const Registry& registry, Form form, long device, long event,
+                     const std::string& at, std::string& out) {
+  const std::size_t tenant = static_cast<std::size_t>(device) % registry.tenants.size();
+  out += R"({"tenant_id":)" + registry.tenants[tenant];
+  if (form == Form::json_names) {
+    out += R"(,"entity":"device-)" + std::to_string(device) + '"';
+  } else {
+    out += R"(,"entity_id":)" + std::to_string(device);
+  }
+  out += R"(,"observed_at":")" + at + R"(","attributes":{)";
+  bool is_first = true;
+  for (const Attribute& attribute : registry.attributes) {
+    const std::string value = value_of(attribute.sensor, device, event);
+    const std::string_view type = attribute.sensor.type;
+    out += is_first ? "\"" : ",\"";
+    is_first = false;
+    out += attribute.name + "\":";
+    if (type == "bool") {
+      out += value == "t" ? "true" : "false";
+    } else if (type == "text") {
+      out += '"' + value + '"';
+    } else {
+      out += value;
+    }
+  }
+  out += "}}\n";
+}
+
+// One event, by its device.
+inline void add_event(const Registry& registry, Form form, long device, long event,
+                      const std::string& at, std::string& out) {
+  if (form == Form::json || form == Form::json_names) {
+    add_json(registry, form, device, event, at, out);
+  } else {
+    add_rows(registry, form, device, event, at, out);
   }
 }
 

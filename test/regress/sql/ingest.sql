@@ -55,7 +55,6 @@ FROM eav.stat_ingest;
 
 -- Errors: nothing of the call is accepted, and nothing is counted.
 SET eav.tenant_id = 8101;
-SELECT * FROM counters \g /dev/null
 CREATE TABLE before AS SELECT * FROM counters;
 SELECT error_of(format('SELECT eav.ingest(%s)', arguments))
 FROM unnest(ARRAY['NULL', 'NULL::bytea', 'NULL::jsonb', $$'[]', NULL$$, $$jsonb '[]', ack => NULL$$,
@@ -79,14 +78,14 @@ INSERT INTO malformed (payload) VALUES
     ('{"entity":"\udc00"}'), ('{"entity":"\ud800\ud800"}'), ('{"entity":"\'), ('{"ent\ity":1}'),
     (E'{"entity":"a\tb"}'), (E'{"entity":"a\nb"}'), (E'{"entity":"a\u0001b"}'),
     ('{"größer":x}'), ('{"😀":x}'), (E'\uFEFF{}'), ('/* */ {}'), ('{} // no'), ('{"a":1}{"b":1}x');
-SELECT payload, regexp_replace(error_of(format('SELECT eav.ingest(%L)', payload)), '\n *', ': ', 'g')
+SELECT to_json(payload), regexp_replace(error_of(format('SELECT eav.ingest(%L)', payload)), '\n *', ': ', 'g')
 FROM malformed ORDER BY n;
 -- The same bytes, the same error. As jsonb only what is no event and no array gets here at all.
 SELECT count(*), count(DISTINCT n) FROM malformed
 WHERE error_of(format('SELECT eav.ingest(%L)', payload))
       = error_of(format('SELECT eav.ingest(%L::bytea)', convert_to(payload, 'UTF8')));
 SELECT payload, regexp_replace(error_of(format('SELECT eav.ingest(%L::jsonb)', payload)), '\n *', ': ', 'g')
-FROM unnest('{1,"\"text\"",null,true}'::text[]) AS payload;
+FROM unnest('{1,"\"text\"","null",true}'::text[]) AS payload;
 -- Bytes that are no text.
 SELECT payload, regexp_replace(error_of(format('SELECT eav.ingest(%L::bytea)', payload)), '\n *', ': ', 'g')
 FROM unnest(ARRAY['{}'::bytea || '\x00', '\x00', '\xff', '{"entity":"'::bytea || '\xff22', '{"entity":"'::bytea || '\xc3227d',
@@ -121,7 +120,7 @@ SELECT rejected FROM eav.ingest(to_jsonb(ARRAY[repeat('x', 1020)]));
 TRUNCATE eav.ingest_rejects;
 RESET eav.max_payload_bytes;
 
-SELECT count(*) FROM eav.entity_values_ingest;
+SELECT flushed FROM flush();
 SELECT now.calls - before.calls, now.events - before.events, now.bytes - before.bytes
 FROM counters now, before;
 DROP TABLE malformed, before;
@@ -203,7 +202,7 @@ INSERT INTO fault (event) VALUES
     ('{"tenant_id":-9223372036854775809,"entity_id":1,"attributes":{"a":1}}'),
     ('{"entity":1,"attributes":{"a":1}}'), ('{"entity":null,"attributes":{"a":1}}'),
     ('{"entity":"","attributes":{"a":1}}'), ('{"entity":"a\tb","attributes":{"a":1}}'),
-    ('{"entity":"a\u0000b","attributes":{"a":1}}'), (E'{"entity":"a\u007fb","attributes":{"a":1}}'),
+    ('{"entity":"a\u0000b","attributes":{"a":1}}'), ('{"entity":"a\u007fb","attributes":{"a":1}}'),
     (format('{"entity":"%s","attributes":{"a":1}}', repeat('ä', 128))),
     ('{"entity_id":1,"attributes":[1]}'), ('{"entity_id":1,"attributes":null}'),
     ('{"entity_id":1,"attributes":"a"}'), ('{"entity_id":1,"attributes":1}'),
@@ -250,9 +249,9 @@ INSERT INTO call (what, payload) VALUES
     ('nothing good', '{}');
 
 -- Types: integers of 64 bits, larger ones, doubles, what no double can keep, and all others.
-INSERT INTO call (what, payload)
-SELECT 'types', string_agg(format('{"entity":"types","observed_at":%s,"attributes":{"new %s":%s}}', n, n, value), E'\n' ORDER BY n)
-FROM unnest(ARRAY[
+CREATE TABLE sample (n integer GENERATED ALWAYS AS IDENTITY, value text);
+INSERT INTO sample (value)
+SELECT unnest(ARRAY[
     '0', '-0', '1', '-1', '9223372036854775807', '-9223372036854775808', '9223372036854775808',
     '-9223372036854775809', '18446744073709551615', '18446744073709551616', repeat('9', 100),
     '1.0', '0.1', '-0.0', '1e0', '1E2', '1e+2', '72.5', '1.7976931348623157e308', '1.7976931348623159e308',
@@ -260,7 +259,10 @@ FROM unnest(ARRAY[
     '9007199254740993.0', '1e22', '1e23', '12345678901234567890.123456789', '0.10', '1.50e1', '1e400',
     '"online"', '""', '"größer 😀 \u00e4\ud83d\ude00 \" \\ \/ \b\f\n\r\t"', '"5"', '"true"', '"null"', '"2026-01-01T00:00:00Z"',
     'true', 'false', '{}', '[]', '["a"]', '{"b": 1.50, "a":[true,null,"x",{"y":1e2}]}', '[1,[2,[3]]]', '{"a":1,"a":2}',
-    'null']) WITH ORDINALITY AS t (value, n);
+    'null']);
+INSERT INTO call (what, payload)
+SELECT 'types', string_agg(format('{"entity":"types","observed_at":%s,"attributes":{"new %s":%s}}', n, n, value), E'\n' ORDER BY n)
+FROM sample;
 -- Into attributes of each type: what fits, and what the registry refuses when it is flushed.
 INSERT INTO call (what, payload)
 SELECT 'registered ' || type,
@@ -284,10 +286,10 @@ FROM unnest(ARRAY[
 INSERT INTO call (what, payload) VALUES
     ('keys', '{"attributes":{"a":1,"b":"x"},"observed_at":0,"entity":"keys"}'),
     ('escaped keys', '{"\u0065ntity":"k\u0065ys","attribute\u0073":{"\u0061":2},"observed_at":1}'),
-    ('blanks', E'\n [\t{ "entity" : "blanks" ,\r\n "observed_at" : 0 , "attributes" : { "a" : [ 1 , 2 ] , "b" : 1 } } ] \n'),
-    ('twice in an event', '{"entity":"twice","observed_at":0,"attributes":{"a":1,"b":1,"a":2,"a":3,"b":null}}'),
+    ('blanks', E'\n [\t{ "entity" : "blanks" ,\r\n "observed_at" : 0 , "attributes" : { "list" : [ 1 , 2 ] , "n" : 1 } } ] \n'),
+    ('twice in an event', '{"entity":"twice","observed_at":0,"attributes":{"a":1,"b":"x","a":2,"a":3,"b":null}}'),
     ('equal times', '[{"entity":"equal","observed_at":0,"attributes":{"a":3}},{"entity":"equal","observed_at":0,"attributes":{"a":1}},{"entity":"equal","observed_at":0,"attributes":{"a":2}}]'),
-    ('older', '[{"entity":"older","observed_at":5,"attributes":{"a":"new"}},{"entity":"older","observed_at":4,"attributes":{"a":"old","b":"only"}}]'),
+    ('older', '[{"entity":"older","observed_at":5,"attributes":{"b":"new"}},{"entity":"older","observed_at":4,"attributes":{"b":"old","a":4}}]'),
     ('by number', '{"entity_id":-9223372036854775808,"observed_at":0,"attributes":{"a":1}} {"entity_id":0,"observed_at":0,"attributes":{"a":2}}'),
     ('long names', format('{"entity":"%s","observed_at":0,"attributes":{"%s":1}}', repeat('e', 255), repeat('ä', 127) || 'a')),
     ('deepest', nested(62, '{"entity":"deep","observed_at":0,"attributes":{"deep":%s}}')),
@@ -296,7 +298,7 @@ INSERT INTO call (what, payload) VALUES
                                (SELECT string_agg(format('"n":%s', n), ',') FROM generate_series(1, 10000) AS n))),
     ('one too many', format('{"entity":"many","observed_at":1,"attributes":{%s}}',
                             (SELECT string_agg('"n":-1', ',') FROM generate_series(1, 10001)))),
-    ('unknown tenant of the others', '{"entity":"last","observed_at":0,"attributes":{"a":1}}');
+    ('last', '{"entity":"last","observed_at":0,"attributes":{"a":1}}');
 
 -- For each call: what it returned, and its ticket.
 CREATE TABLE receipt (tenant_id bigint, n integer, accepted integer, rejected integer, ticket bigint,
@@ -319,7 +321,7 @@ $$;
 CREATE TABLE before AS SELECT * FROM counters;
 CALL deliver(8101);
 -- All through staging, and counted.
-SELECT count(*) > 0, count(DISTINCT xact) FROM eav.entity_values_ingest;
+SELECT count(*), count(DISTINCT xact) FROM eav.entity_values_ingest WHERE tenant_id = 8101;
 SELECT what, accepted, rejected, ticket > 0, eav.wait_flushed(ticket, '0')
 FROM call JOIN receipt USING (n) WHERE tenant_id = 8101 ORDER BY n;
 SELECT now.calls - before.calls = sent.calls, now.events - before.events = sent.accepted,
@@ -334,13 +336,10 @@ SELECT flushed, rejected FROM flush();
 SELECT count(*) FILTER (WHERE NOT eav.wait_flushed(ticket, '0')) FROM receipt;
 
 -- What came of the faults: a reason each, the event as it came, and its neighbours.
-SELECT event, sqlstate, reason, f.event::jsonb::text IS NOT DISTINCT FROM r.event::text
+SELECT f.event, tenant_id, sqlstate, reason, position = (2 * n)::text,
+       CASE WHEN f.event ~ '\\u0000|1e99|-1e|1e131072' THEN r.event = to_jsonb(f.event) ELSE r.event = f.event::jsonb END
 FROM (SELECT *, row_number() OVER (ORDER BY reject_id) AS n FROM rejected) AS r
-LEFT JOIN (SELECT n, event FROM fault WHERE event !~ '\\u0000|e999999') AS f USING (n)
-WHERE r.n <= (SELECT count(*) FROM fault) ORDER BY r.reject_id;
-SELECT bool_and(position = (2 * n)::text), count(*)
-FROM (SELECT *, row_number() OVER (ORDER BY reject_id) AS n FROM rejected
-      WHERE payload ? 'position' ORDER BY reject_id LIMIT (SELECT count(*) FROM fault)) AS r;
+JOIN fault f USING (n) ORDER BY n;
 SELECT count(*), bool_and(attribute_name = 'good'), sum(value::integer)
 FROM history WHERE entity LIKE 'good %';
 SELECT count(*) = (SELECT count(*) FROM fault) FROM documents WHERE entity LIKE 'good %';
@@ -349,16 +348,21 @@ WHERE reject_id > (SELECT max(reject_id) - 5 FROM rejected WHERE payload ? 'posi
 ORDER BY reject_id;
 SELECT count(*) FROM rejected WHERE payload ? 'position';
 
--- Types in history and in the document.
-SELECT attribute_name, data_type, kept_in, value FROM history WHERE entity = 'types' ORDER BY observed_at;
-SELECT jsonb_pretty(document) FROM documents WHERE entity = 'types';
-SELECT a.data_type, h.kept_in, h.value, h.observed_at
+-- Types in history and in the document, which holds the very value that was sent.
+SELECT left(s.value, 40), data_type, kept_in, left(to_json(h.value)::text, 40), left((document -> attribute_name)::text, 40),
+       CASE WHEN s.value ~ '^-?[0-9]' THEN (document ->> attribute_name)::numeric = s.value::numeric
+            ELSE document -> attribute_name IS NOT DISTINCT FROM nullif(s.value::jsonb, 'null') END
+FROM sample s LEFT JOIN history h ON entity = 'types' AND attribute_name = 'new ' || n
+LEFT JOIN documents d ON d.entity = 'types'
+ORDER BY n;
+SELECT a.data_type, h.kept_in, left(h.value, 40), h.observed_at
 FROM unnest('{bool,float,int,json,numeric,text,timestamp}'::text[]) AS a (data_type)
 LEFT JOIN history h ON h.entity = a.data_type ORDER BY 1, h.observed_at;
 SELECT entity, document FROM documents WHERE entity IN (SELECT substr(name, 3) FROM eav.attributes WHERE name LIKE 'd\_%')
 ORDER BY entity COLLATE "C";
 -- A value that its attribute does not take is rejected alone, as a staged row.
-SELECT payload ->> 'entity' AS entity, sqlstate, reason, payload - '{entity,attribute,observed_at}'::text[]
+SELECT payload ->> 'entity' AS entity, sqlstate, reason,
+       left((payload - '{entity,attribute,observed_at}'::text[])::text, 60)
 FROM rejected WHERE NOT payload ? 'position' ORDER BY reject_id;
 
 SELECT value, observed_at FROM history WHERE entity = 'times' ORDER BY value::integer;
@@ -384,7 +388,7 @@ INSERT INTO before SELECT * FROM counters;
 CREATE TABLE rejected_before AS SELECT * FROM rejected;
 CALL deliver(8102);
 -- Nothing is staged, the rest is the same.
-SELECT count(*) FROM eav.entity_values_ingest;
+SELECT count(*) FROM eav.entity_values_ingest WHERE tenant_id = 8102;
 SELECT slabs_in_use > 0, slabs_high_water >= slabs_in_use, is_open FROM eav.stat_ingest;
 SELECT n, what, s.accepted, s.rejected, r.accepted, r.rejected
 FROM call JOIN receipt s USING (n) JOIN receipt r USING (n)
@@ -432,3 +436,481 @@ FULL JOIN (SELECT *, row_number() OVER (PARTITION BY sqlstate, reason, payload) 
 WHERE s.reject_id IS NULL OR r.reject_id IS NULL;
 SELECT tenant_id, count(*) FROM rejected GROUP BY 1 ORDER BY 1;
 DROP TABLE rejected_before, before;
+-- By reason, of both ways together.
+SELECT rejects, rejected = (SELECT sum(value::bigint) FROM jsonb_each_text(rejects)) FROM eav.stat_ingest;
+
+-- As jsonb: types as it has them.
+SELECT accepted, rejected, ticket > 0
+FROM eav.ingest(jsonb '[{"entity": "jsonb", "observed_at": "2026-01-01T00:00:00Z",
+                         "attributes": {"j int": 1, "j big": 18446744073709551615, "j float": 1.5, "j exact": 0.300000000000000041,
+                                        "j text": "x\u00e4", "j bool": false, "j json": {"b": [1.50, null], "a": 1}, "j null": null}},
+                        {"entity": "jsonb", "colour": "red"}, 5]');
+SELECT flushed, rejected FROM flush();
+SELECT attribute_name, data_type, kept_in, value FROM history WHERE entity = 'jsonb' ORDER BY attribute_name COLLATE "C";
+SELECT document FROM documents WHERE entity = 'jsonb';
+SELECT position, sqlstate, reason, event FROM rejected ORDER BY reject_id DESC LIMIT 2;
+
+-- Without observed_at the time is that of the call, not of the transaction or the flush.
+BEGIN;
+SELECT pg_sleep(0.01);
+SELECT clock_timestamp() AS called_from \gset
+SELECT accepted FROM eav.ingest('{"entity":"now","attributes":{"n":1}} {"entity":"now","attributes":{"n":2}}');
+SELECT clock_timestamp() AS called_to \gset
+COMMIT;
+SELECT flushed FROM flush();
+SELECT value, observed_at BETWEEN :'called_from' AND :'called_to' FROM history WHERE entity = 'now' ORDER BY value;
+-- A clock may be up to eav.max_future_skew ahead.
+SELECT accepted, rejected FROM eav.ingest(format('{"entity":"clock","observed_at":%s,"attributes":{"n":1}} {"entity":"clock","observed_at":%s,"attributes":{"n":1}}',
+    (extract(epoch FROM clock_timestamp()) * 1000 + 290000)::bigint, (extract(epoch FROM clock_timestamp()) * 1000 + 310000)::bigint));
+SET eav.max_future_skew = 0;
+SELECT accepted, rejected FROM eav.ingest(format('{"entity":"clock","observed_at":%s,"attributes":{"n":1}}',
+    (extract(epoch FROM clock_timestamp()) * 1000 + 60000)::bigint));
+RESET eav.max_future_skew;
+-- The largest value: as long as it is kept, not as it is written with escapes.
+SET eav.max_value_bytes = 1024;
+SELECT n, accepted, rejected
+FROM (VALUES (1, to_jsonb(repeat('x', 1024))::text), (2, to_jsonb(repeat('x', 1025))::text),
+             (3, '"' || repeat('\u0078', 1024) || '"'), (4, '"' || repeat('\u0078', 1025) || '"'),
+             (5, '"' || repeat('ä', 513) || '"'),
+             (6, '["' || repeat('x', 1020) || '"]'), (7, '["' || repeat('x', 1021) || '"]'),
+             (8, repeat('7', 1024)), (9, repeat('7', 1025))) AS v (n, value),
+     eav.ingest(format('{"entity":"size","observed_at":%s,"attributes":{"s%1$s":%2$s}}', n, value))
+ORDER BY n;
+RESET eav.max_value_bytes;
+SELECT flushed, rejected FROM flush();
+SELECT attribute_name, length(value) FROM history WHERE entity = 'size' ORDER BY 1;
+SELECT sqlstate, reason FROM rejected WHERE sqlstate = '54000' AND reason ~ '"s' ORDER BY reject_id;
+TRUNCATE eav.ingest_rejects;
+
+-- No transaction id is given out, and none is needed.
+BEGIN READ ONLY;
+SELECT accepted, rejected, ticket > 0 FROM eav.ingest('[{"entity":"read only","observed_at":0,"attributes":{"n":1}},{}]');
+SELECT pg_current_xact_id_if_assigned() IS NULL, current_setting('transaction_read_only');
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE;
+SELECT accepted FROM eav.ingest('{"entity":"read only","observed_at":1,"attributes":{"n":2}}');
+SELECT pg_current_xact_id_if_assigned() IS NULL;
+COMMIT;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT accepted FROM eav.ingest('{"entity":"read only","observed_at":2,"attributes":{"n":3}}');
+SELECT pg_current_xact_id_if_assigned() IS NULL;
+COMMIT;
+SELECT flushed, rejected FROM flush();
+CREATE FUNCTION kept(of_entity text) RETURNS text LANGUAGE sql AS
+$$ SELECT string_agg(value, ' ' ORDER BY value::bigint) FROM history WHERE entity = of_entity AND attribute_name = 'n' $$;
+SELECT kept('read only');
+SELECT reason FROM rejected;
+TRUNCATE eav.ingest_rejects;
+-- Nor rights on any table.
+CREATE ROLE regress_producer;
+GRANT USAGE ON SCHEMA eav TO regress_producer;
+GRANT EXECUTE ON FUNCTION eav.ingest(text, text) TO regress_producer;
+SET ROLE regress_producer;
+SELECT accepted, rejected, ticket > 0 FROM eav.ingest('{"entity":"producer","observed_at":0,"attributes":{"n":1}}');
+RESET ROLE;
+SELECT flushed FROM flush();
+SELECT kept('producer');
+DROP OWNED BY regress_producer;
+DROP ROLE regress_producer;
+
+-- Savepoints and exceptions: what is kept is published, once. In both ways.
+CREATE FUNCTION take(entity text, VARIADIC n integer[]) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg((eav.ingest(format('{"entity":"%s","observed_at":%s,"attributes":{"n":%s}}', entity, each, each))).accepted::text, ' ')
+    FROM unnest(n) AS each
+$$;
+CREATE PROCEDURE take_with_exceptions(entity text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM take(entity, 20);
+    BEGIN
+        PERFORM take(entity, 21);
+        BEGIN
+            PERFORM take(entity, 22);
+        EXCEPTION WHEN raise_exception THEN
+        END;
+        RAISE 'not these';
+    EXCEPTION WHEN raise_exception THEN
+        PERFORM take(entity, 23);
+    END;
+    BEGIN
+        PERFORM take(entity, 24);
+        BEGIN
+            PERFORM take(entity, 25);
+            PERFORM 1 / (SELECT count(*) FROM eav.tenants WHERE false);
+        EXCEPTION WHEN division_by_zero THEN
+        END;
+        PERFORM eav.ingest('[');
+    EXCEPTION WHEN invalid_text_representation THEN
+        PERFORM take(entity, 26);
+    END;
+    BEGIN
+        PERFORM take(entity, 27);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE;
+    END;
+END
+$$;
+\set first_part 'BEGIN; SELECT take(:\'entity\', 1); SAVEPOINT a; SELECT take(:\'entity\', 2); ROLLBACK TO a; SELECT take(:\'entity\', 3, 4); RELEASE a; SAVEPOINT b; SELECT take(:\'entity\', 5); SAVEPOINT c; SELECT take(:\'entity\', 6); RELEASE c; ROLLBACK TO b; SELECT take(:\'entity\', 7); ROLLBACK TO b; RELEASE b;'
+\set second_part 'SAVEPOINT d; SELECT take(:\'entity\', 8); SAVEPOINT e; SELECT take(:\'entity\', 9); SAVEPOINT f; SELECT take(:\'entity\', 10); ROLLBACK TO e; SELECT take(:\'entity\', 11); RELEASE d; SELECT take(:\'entity\', 12); CALL take_with_exceptions(:\'entity\'); COMMIT;'
+\set third_part 'BEGIN; SELECT take(:\'entity\', 13); SAVEPOINT g; SELECT take(:\'entity\', 14); RELEASE g; ROLLBACK; BEGIN; SELECT take(:\'entity\', 15); SELECT 1 / 0; COMMIT; SELECT take(:\'entity\', 16), 1 / 0; SELECT take(:\'entity\', 17);'
+SELECT slabs_in_use FROM eav.stat_ingest;
+\set entity 'savepoints, ring'
+:first_part :second_part
+SELECT slabs_in_use FROM eav.stat_ingest;
+:third_part
+SELECT slabs_in_use FROM eav.stat_ingest;
+SELECT * FROM flush();
+SELECT slabs_in_use FROM eav.stat_ingest;
+SELECT kept(:'entity');
+-- Nothing but a rolled-back savepoint: nothing is published.
+BEGIN;
+SAVEPOINT a;
+SELECT take(:'entity', 30);
+ROLLBACK TO a;
+COMMIT;
+SELECT slabs_in_use FROM eav.stat_ingest;
+SELECT * FROM flush();
+-- The parcels of a transaction stay together and in order, with calls of others around.
+SELECT take('order', 1);
+BEGIN;
+SELECT accepted FROM eav.ingest('{"entity":"order","observed_at":5,"attributes":{"n":1,"m":1}}');
+SELECT accepted FROM eav.ingest('{"entity":"order","observed_at":5,"attributes":{"n":2}}');
+SELECT accepted FROM eav.ingest('{"entity":"order","observed_at":5,"attributes":{"n":null,"m":2}}');
+COMMIT;
+SELECT accepted FROM eav.ingest('{"entity":"order","observed_at":5,"attributes":{"m":3}}');
+SELECT flushed FROM flush(1);
+SELECT flushed FROM flush(1);
+SELECT flushed FROM flush(1);
+SELECT flushed FROM flush(1);
+SELECT document FROM documents WHERE entity = 'order';
+-- max_values counts what comes either way.
+SELECT pg_current_xact_id() \g /dev/null
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_int) SELECT 8102, 'max', 'n', 1 FROM generate_series(1, 3);
+SELECT take('max', 2, 3);
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_int) SELECT 8102, 'max', 'n', 1 FROM generate_series(4, 6);
+SELECT take('max', 7);
+SELECT flushed FROM flush(3);
+SELECT flushed FROM flush(4);
+SELECT flushed FROM flush(3);
+SELECT flushed FROM flush(3);
+SELECT flushed FROM flush(3);
+
+-- PREPARE TRANSACTION is refused, and that ends the transaction.
+BEGIN;
+SELECT take('prepared', 1);
+PREPARE TRANSACTION 'regress_ingest';
+SELECT pg_current_xact_id_if_assigned() IS NULL, slabs_in_use FROM eav.stat_ingest;
+BEGIN;
+SELECT pg_current_xact_id() \g /dev/null
+SAVEPOINT a;
+SELECT take('prepared', 2);
+RELEASE a;
+SELECT error_of('SELECT 1');
+PREPARE TRANSACTION 'regress_ingest';
+SELECT count(*) FROM pg_prepared_xacts;
+-- Not so when nothing is left of the calls.
+BEGIN;
+SELECT pg_current_xact_id() \g /dev/null
+SAVEPOINT a;
+SELECT take('prepared', 3);
+ROLLBACK TO a;
+SELECT eav.ingest('[]');
+PREPARE TRANSACTION 'regress_ingest';
+COMMIT PREPARED 'regress_ingest';
+SELECT slabs_in_use FROM eav.stat_ingest;
+-- Nor can the flush of such values be prepared; it has not been, then.
+SELECT take('prepared', 4);
+BEGIN;
+SELECT flushed FROM flush();
+PREPARE TRANSACTION 'regress_ingest';
+SELECT slabs_in_use FROM eav.stat_ingest;
+BEGIN;
+SAVEPOINT a;
+SELECT flushed FROM flush();
+ROLLBACK TO a;
+PREPARE TRANSACTION 'regress_ingest';
+COMMIT PREPARED 'regress_ingest';
+SELECT kept('prepared');
+SELECT flushed FROM flush();
+SELECT kept('prepared'), slabs_in_use FROM eav.stat_ingest;
+
+-- Tickets. Nothing waits for itself.
+BEGIN;
+SELECT ticket AS own FROM eav.ingest('{"entity":"tickets","observed_at":1,"attributes":{"n":1}}') \gset
+SAVEPOINT a;
+SELECT ticket AS released FROM eav.ingest('{"entity":"tickets","observed_at":2,"attributes":{"n":2}}') \gset
+RELEASE a;
+SAVEPOINT b;
+SELECT ticket AS undone FROM eav.ingest('{"entity":"tickets","observed_at":3,"attributes":{"n":3}}') \gset
+ROLLBACK TO b;
+SELECT :own <> :released AND :own <> :undone;
+SELECT error_of(format('SELECT eav.wait_flushed(%s, %L)', ticket, timeout))
+FROM unnest(ARRAY[:own, :released]) AS ticket, unnest('{0,1h}'::interval[]) AS timeout;
+SELECT eav.wait_flushed(:undone, '0');
+COMMIT;
+SELECT eav.wait_flushed(:own, '0'), eav.wait_flushed(:released, '0'), eav.wait_flushed(:undone, '0');
+-- Who waits wakes the worker.
+SELECT eav.wait_flushed(:released, '1 minute'), kept('tickets');
+SELECT eav.wait_flushed(:own), eav.wait_flushed(:released, '0');
+BEGIN;
+SELECT ticket AS rolled_back FROM eav.ingest('{"entity":"tickets","observed_at":4,"attributes":{"n":4}}') \gset
+ROLLBACK;
+SELECT eav.wait_flushed(:rolled_back, '0');
+-- From any transaction, whatever it may see or write.
+SELECT ticket FROM eav.ingest('{"entity":"tickets","observed_at":5,"attributes":{"n":5}}') \gset
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SELECT kept('tickets') AS seen \gset
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT kept('tickets') = :'seen';
+COMMIT;
+SELECT kept('tickets');
+-- A call whose events are all rejected has a ticket like any other.
+SELECT accepted, rejected, ticket FROM eav.ingest('{"entity":"tickets"}') \gset
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT reason FROM rejected;
+TRUNCATE eav.ingest_rejects;
+-- No ticket, and bad arguments. The highest bits say which loss of values it was before.
+SELECT eav.wait_flushed(NULL), eav.wait_flushed(:ticket, NULL);
+SELECT error_of(format('SELECT eav.wait_flushed(%s)', ticket))
+FROM unnest('{0,-1,-9223372036854775808,1,5,9223372036854775807}'::bigint[]) AS ticket;
+SELECT error_of(format('SELECT eav.wait_flushed(%s, %L)', :ticket, timeout))
+FROM unnest(ARRAY['-1ms', '1 day -25 hours', '-1 month']) AS timeout;
+-- Of a slab that is none, and of a transaction that is still to come.
+SELECT epoch << 52 AS epoch FROM eav.flush_state \gset
+SELECT eav.wait_flushed(:epoch | (16383 << 1), '0'), eav.wait_flushed(:epoch | (16384::bigint << 1), '0');
+SELECT regexp_replace(error_of(format('SELECT eav.wait_flushed(%s)', :epoch | ((pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000000) << 1) | 1)), '\d{10,}', '...');
+
+-- Durable: when the commit returns, the values are in history, without a wait for anything else.
+SET eav.durable_timeout = '1min';
+CREATE TABLE before AS SELECT waits, timeouts, calls FROM eav.stat_ingest;
+SELECT accepted FROM eav.ingest('{"entity":"durable","observed_at":1,"attributes":{"n":1}}', 'durable');
+SELECT kept('durable');
+BEGIN;
+SELECT accepted FROM eav.ingest('{"entity":"durable","observed_at":2,"attributes":{"n":2}}');
+SELECT accepted FROM eav.ingest('{"entity":"durable","observed_at":3,"attributes":{"n":3}}', ack => 'durable');
+SELECT accepted FROM eav.ingest(bytea '{"entity":"durable","observed_at":4,"attributes":{"n":4}}');
+SELECT kept('durable');
+COMMIT;
+SELECT kept('durable');
+BEGIN READ ONLY;
+SELECT accepted, rejected FROM eav.ingest(jsonb '[{"entity":"durable","observed_at":5,"attributes":{"n":5}}, {}]', 'durable');
+COMMIT;
+SELECT kept('durable'), (SELECT reason FROM rejected);
+TRUNCATE eav.ingest_rejects;
+SELECT rejected FROM eav.ingest('{}', 'durable');
+SELECT reason FROM rejected;
+TRUNCATE eav.ingest_rejects;
+-- One wait for a transaction, none for what was rolled back.
+SELECT now.waits - before.waits, now.timeouts - before.timeouts, now.calls - before.calls FROM eav.stat_ingest now, before;
+BEGIN;
+SAVEPOINT a;
+SELECT accepted FROM eav.ingest('{"entity":"durable","observed_at":6,"attributes":{"n":6}}', 'durable');
+ROLLBACK TO a;
+SELECT take('durable', 7);
+COMMIT;
+BEGIN;
+SELECT accepted FROM eav.ingest('{"entity":"durable","observed_at":8,"attributes":{"n":8}}', 'durable');
+ROLLBACK;
+SELECT now.waits - before.waits, now.timeouts - before.timeouts, now.calls - before.calls FROM eav.stat_ingest now, before;
+SELECT accepted FROM eav.ingest('{"entity":"durable","observed_at":9,"attributes":{"n":9}}', 'durable');
+SELECT kept('durable');
+-- A transaction that keeps other flushes waiting does not wait for them.
+SET eav.durable_timeout = '1h';
+BEGIN;
+SELECT flushed >= 0 FROM flush();
+SELECT accepted, rejected, ticket FROM eav.ingest('{"entity":"durable","observed_at":10,"attributes":{"n":10}}', 'durable') \gset
+COMMIT;
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT kept('durable');
+SET eav.durable_timeout = '1min';
+
+-- Spills beside an open door. More than a quarter of the ring, with rejected events in it, in a
+-- transaction that may write and in one that may not.
+SET eav.max_payload_bytes = '64MB';
+CREATE FUNCTION large(entity text, megabytes integer) RETURNS text LANGUAGE sql AS $$
+    SELECT '[' || string_agg(format('{"entity":"%s","observed_at":%s,"attributes":{"large":"%s"}}', entity, n, repeat('x', 1000000)), ',')
+           || format(',{"entity":"%s","observed_at":7,"colour":1},{"entity":"%s","observed_at":0,"attributes":{"n":2}}]', entity, entity)
+    FROM generate_series(1, megabytes) AS n
+$$;
+DROP TABLE before;
+CREATE TABLE before AS SELECT * FROM eav.stat_ingest;
+CREATE FUNCTION spilled(OUT calls bigint, OUT "values" bigint) LANGUAGE sql AS $$
+    SELECT now.spilled_calls - before.spilled_calls, now.spilled_values - before.spilled_values
+    FROM eav.stat_ingest now, before
+$$;
+SELECT accepted, rejected, ticket FROM eav.ingest(large('large', 20)) \gset
+SELECT :accepted, :rejected, * FROM spilled();
+SELECT position, tenant_id, sqlstate, reason, event FROM rejected;
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT count(*), sum(length(value)) FROM history WHERE entity = 'large';
+BEGIN READ ONLY;
+SELECT accepted, rejected, ticket FROM eav.ingest(large('large, read only', 20)) \gset
+SELECT :accepted, :rejected, pg_current_xact_id_if_assigned() IS NOT NULL, current_setting('transaction_read_only'), current_user = session_user;
+SELECT error_of('TRUNCATE eav.ingest_rejects');
+SELECT regexp_replace(error_of(format('SELECT eav.wait_flushed(%s)', :ticket)), '\n.*', '');
+COMMIT;
+SELECT * FROM spilled();
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT count(*), sum(length(value)) FROM history WHERE entity = 'large, read only';
+SELECT position, tenant_id, sqlstate, reason, event FROM rejected ORDER BY reject_id;
+BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;
+SELECT accepted, rejected FROM eav.ingest(large('large, durable', 20), 'durable');
+COMMIT;
+SELECT count(*), sum(length(value)) FROM history WHERE entity = 'large, durable';
+-- After one, all calls of the transaction go there, and arrive in order with those before.
+BEGIN;
+SELECT accepted FROM eav.ingest('{"entity":"both ways","observed_at":0,"attributes":{"n":1,"first":1}}');
+SELECT accepted, rejected FROM eav.ingest(large('both ways', 20));
+SELECT accepted FROM eav.ingest('{"entity":"both ways","observed_at":0,"attributes":{"n":3}}', 'durable');
+COMMIT;
+SELECT * FROM spilled();
+SELECT kept('both ways'), document - 'large' FROM documents WHERE entity = 'both ways';
+-- Not so with a savepoint that was rolled back.
+BEGIN;
+SAVEPOINT a;
+SELECT accepted, rejected FROM eav.ingest(large('both ways', 20));
+ROLLBACK TO a;
+SELECT accepted FROM eav.ingest('{"entity":"both ways","observed_at":0,"attributes":{"n":4}}', 'durable');
+COMMIT;
+SELECT * FROM spilled();
+SELECT document - 'large' FROM documents WHERE entity = 'both ways';
+-- Nothing is left of what was rolled back, and the ticket of a call that staged nothing is as good.
+BEGIN;
+SELECT ticket FROM eav.ingest(large('large, rolled back', 20)) \gset
+ROLLBACK;
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT count(*) FROM history WHERE entity = 'large, rolled back';
+SELECT accepted, rejected, ticket FROM eav.ingest(replace(large('large, rejected', 20), '"attributes"', '"unknown"')) \gset
+SELECT :accepted, :rejected;
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT event ->> 'entity', count(*) FROM rejected GROUP BY 1 ORDER BY 1;
+-- PREPARE TRANSACTION is refused also then.
+BEGIN;
+SELECT accepted FROM eav.ingest(large('prepared', 20));
+PREPARE TRANSACTION 'regress_ingest';
+-- A full ring: four parcels just below a quarter are all that it takes.
+SELECT slabs_in_use FROM eav.stat_ingest;
+BEGIN;
+SELECT accepted, rejected, ticket AS first FROM eav.ingest(large('full', 15)) \gset
+SELECT accepted, rejected FROM eav.ingest(large('full', 15));
+SELECT accepted, rejected FROM eav.ingest(large('full', 15));
+SELECT accepted, rejected FROM eav.ingest(large('full', 15));
+SELECT slabs_in_use > slabs * 0.9, slabs_high_water >= slabs_in_use FROM eav.stat_ingest;
+SELECT accepted, rejected, ticket FROM eav.ingest(large('full', 15)) \gset
+SELECT accepted FROM eav.ingest('{"entity":"full","observed_at":1,"attributes":{"n":3}}');
+COMMIT;
+SELECT * FROM spilled();
+SELECT eav.wait_flushed(:first, '1 minute'), eav.wait_flushed(:ticket, '1 minute');
+SELECT count(*), sum(length(value)) FROM history WHERE entity = 'full';
+SELECT document - 'large' FROM documents WHERE entity = 'full';
+SELECT slabs_in_use FROM eav.stat_ingest;
+SELECT event ->> 'entity', count(*) FROM rejected GROUP BY 1 ORDER BY 1;
+RESET eav.max_payload_bytes;
+TRUNCATE eav.ingest_rejects;
+DROP TABLE before;
+
+-- Rejected events, corrected and fed back.
+ALTER SEQUENCE eav.ingest_rejects_seq RESTART;
+SELECT accepted, rejected, ticket
+FROM eav.ingest('[{"tenant_id":8102,"observed_at":1,"attributes":{"n":1}},
+                  {"entity":"replayed","observed_at":2,"attributes":{"n":2},"colour":"red"},
+                  {"entity":"replayed","observed_at":3,"attributes":{"":3}},
+                  {"tenant_id":1,"entity":"replayed","observed_at":4,"attributes":{"n":4}},
+                  "no event", {"entity":"replayed","observed_at":5,"attributes":{"n":1e999999}},
+                  {"entity_id":77,"entity":"replayed","observed_at":6,"attributes":{"n":6,"gone":null}}]') \gset
+SELECT eav.wait_flushed(:ticket, '1 minute');
+-- And a value that the registry has refused.
+SELECT ticket FROM eav.ingest('{"entity":"replayed","observed_at":7,"attributes":{"d_int":"seven"}}') \gset
+SELECT eav.wait_flushed(:ticket, '1 minute');
+SELECT * FROM rejected ORDER BY reject_id;
+-- As they are, events are rejected again; those without a tenant get that of the session.
+SELECT eav.replay_rejects('{1,2,3,4,5,6,7}');
+SELECT count(*) FROM rejected;
+SELECT eav.replay_rejects('{1}', '{"entity": "replayed"}');
+SELECT eav.replay_rejects('{2,3}', '{"attributes": {"n": 3}}');
+SELECT eav.replay_rejects('{4}', '{"tenant_id": null}');
+SELECT eav.replay_rejects('{5,6}', '{"entity": "replayed", "attributes": {"n": 5}}');
+SELECT eav.replay_rejects('{7}', '{"entity_id": null}');
+SELECT eav.replay_rejects('{8}', '{"attributes": {"d_int": 7}}');
+SELECT eav.replay_rejects('{8}', '{"value_text": null, "value_int": 7}');
+-- A key that no event has is taken out of the payload by hand.
+SELECT error_of($$SELECT eav.replay_rejects('{2}', '{"colour": null}')$$);
+UPDATE eav.ingest_rejects SET payload = payload #- '{event,colour}' WHERE reject_id = 2;
+-- A replay that is rolled back has not been.
+BEGIN;
+SELECT eav.replay_rejects('{2}', '{"observed_at": 1000}');
+ROLLBACK;
+SELECT eav.replay_rejects('{2}');
+-- For a session without a tenant the correction names it.
+RESET eav.tenant_id;
+SELECT rejected FROM eav.ingest('{"entity":"replayed","observed_at":8,"attributes":{"n":8}}', 'durable');
+SELECT eav.replay_rejects('{9}');
+SELECT eav.replay_rejects('{9}', '{"tenant_id": 8102, "value": 8}');
+SELECT eav.replay_rejects('{9}', '{"tenant_id": 8102}');
+SET eav.tenant_id = 8102;
+SELECT reject_id, payload FROM rejected ORDER BY reject_id;
+SELECT accepted FROM eav.ingest('{"entity":"replayed","observed_at":9,"attributes":{"n":9}}', 'durable');
+SELECT attribute_name, value, observed_at FROM history WHERE entity = 'replayed' ORDER BY observed_at, 1;
+SELECT document FROM documents WHERE entity = 'replayed';
+TRUNCATE eav.ingest_rejects;
+
+-- With the worker at rest again: the same by the way of staging.
+ALTER SYSTEM SET eav.worker_enabled = off;
+ALTER SYSTEM RESET eav.flush_interval;
+SELECT pg_reload_conf();
+CALL wait_for_door(false);
+\set entity 'savepoints, staging'
+:first_part :second_part
+:third_part
+SELECT * FROM flush();
+SELECT kept('savepoints, staging') = kept('savepoints, ring');
+SELECT slabs_in_use FROM eav.stat_ingest;
+BEGIN;
+SELECT take('prepared', 5);
+PREPARE TRANSACTION 'regress_ingest';
+-- Tickets.
+BEGIN;
+SELECT ticket AS own FROM eav.ingest('{"entity":"staged tickets","observed_at":1,"attributes":{"n":1}}') \gset
+SELECT error_of(format('SELECT eav.wait_flushed(%s, %L)', :own, '1h'));
+COMMIT;
+SELECT eav.wait_flushed(:own, '0'), eav.wait_flushed(:own, '0.02');
+-- A wait can be cancelled, however long it is to be.
+SET statement_timeout = '50ms';
+SELECT eav.wait_flushed(:own, '1 hour');
+SELECT eav.wait_flushed(:own, '300000 years');
+SELECT eav.wait_flushed(:own, '100000000 years');
+RESET statement_timeout;
+SELECT flushed FROM flush();
+SELECT eav.wait_flushed(:own, '0');
+BEGIN;
+SELECT ticket AS rolled_back FROM eav.ingest('{"entity":"staged tickets","observed_at":2,"attributes":{"n":2}}') \gset
+ROLLBACK;
+SELECT flushed FROM flush();
+SELECT eav.wait_flushed(:rolled_back, '0');
+SELECT ticket AS all_rejected FROM eav.ingest('{"entity":"staged tickets"}') \gset
+SELECT flushed FROM flush();
+SELECT eav.wait_flushed(:all_rejected, '0');
+BEGIN;
+SAVEPOINT a;
+SELECT ticket AS undone FROM eav.ingest('{"entity":"staged tickets","observed_at":3,"attributes":{"n":3}}') \gset
+ROLLBACK TO a;
+SELECT pg_current_xact_id_if_assigned() IS NOT NULL;
+SELECT regexp_replace(error_of(format('SELECT eav.wait_flushed(%s)', :undone)), '\n.*', '');
+COMMIT;
+SELECT flushed FROM flush();
+SELECT eav.wait_flushed(:undone, '0');
+SELECT kept('staged tickets');
+-- Durable: nobody flushes, so the commit tells what is missing, and the values are there later.
+SET eav.durable_timeout = '20ms';
+SELECT timeouts AS timeouts_before FROM eav.stat_ingest \gset
+SELECT accepted FROM eav.ingest('{"entity":"staged tickets","observed_at":4,"attributes":{"n":4}}', 'durable');
+SELECT timeouts - :timeouts_before FROM eav.stat_ingest;
+SELECT flushed FROM flush();
+SELECT kept('staged tickets');
+RESET eav.durable_timeout;
+
+RESET eav.tenant_id;
+TRUNCATE eav.ingest_rejects;
+DROP PROCEDURE wait_for_door, deliver, compare, take_with_exceptions;
+DROP FUNCTION flush, nested, tries, kept, take, large, spilled;
+DROP VIEW history, documents, rejected, counters;
+DROP TABLE call, fault, sample, receipt;
