@@ -44,6 +44,6 @@ COMMENT ON COLUMN eav.stat_ingest.spilled_values IS 'Values of such calls.';
 COMMENT ON COLUMN eav.stat_ingest.waits IS 'Waits for durability: commits with ack durable, and calls of eav.wait_flushed().';
 COMMENT ON COLUMN eav.stat_ingest.timeouts IS 'Waits that ended before the values were durable.';
 COMMENT ON COLUMN eav.stat_ingest.is_open IS 'Whether the ring takes values of this database; if not, all calls go through staging.';
-COMMENT ON COLUMN eav.stat_ingest.slabs IS 'Slabs of 8 kB in the ring of the server; 0 when there is none. This and the next two are of all databases.';
+COMMENT ON COLUMN eav.stat_ingest.slabs IS 'Slabs of 2 kB in the ring of the server; 0 when there is none. This and the next two are of all databases.';
 COMMENT ON COLUMN eav.stat_ingest.slabs_in_use IS 'Slabs that hold values now.';
 COMMENT ON COLUMN eav.stat_ingest.slabs_high_water IS 'The most that ever did.';

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole of eav_ext in a private cluster: real telemetry, a simulated fleet, some queries.
+# The whole of eav_ext in a private cluster: real telemetry, by COPY and as JSON events, a simulated
+# fleet, some queries.
 #
 #   infra/demo/run.sh          DEMO_SECONDS=20 of the fleet, DEMO_RATE=10000 values/s
 #
@@ -27,7 +28,7 @@ build_and_install() {
     say "building and installing eav_ext"
     {
         make -s -j "$(nproc)" PG_CONFIG="$PG_CONFIG" &&
-            make -s -f test/bench/bench.mk PG_CONFIG="$PG_CONFIG"
+            make -s -f test/bench/bench.mk fleet PG_CONFIG="$PG_CONFIG"
     } >"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         die "the build failed, all of its output is in $log"
@@ -55,19 +56,56 @@ copied() {
 }
 
 load_earthquakes() {
-    say "one week of earthquakes, through staging"
+    local started
+    say "one week of earthquakes, through staging, tenant 1"
     query -f infra/demo/earthquakes.sql >/dev/null
+    started=$EPOCHREALTIME
     copied copy_earthquakes
-    copied $cluster psql demo -X -v ON_ERROR_STOP=1 -f infra/demo/broken.sql
+    printf '   COPY of %d values: %s ms\n' "$values_in" "$(milliseconds_since "$started")"
+    say "the same as NDJSON, through eav.ingest(), tenant 2"
+    ingest_earthquakes
     wait_until_flushed
-    query -c "SELECT e.external_id AS network, count(*) AS values_in_history,
+    say "both ways lead to the same"
+    query -f infra/demo/same.sql
+    query -x -c 'SELECT * FROM eav.stat_ingest'
+    send_broken
+    query -c "SELECT e.tenant_id, e.external_id AS network, count(*) AS values_in_history,
                      count(DISTINCT v.attribute_id) AS attributes, min(v.observed_at) AS first,
                      max(v.observed_at) AS last
               FROM eav.entity_values_ts v JOIN eav.entities e USING (tenant_id, entity_id)
-              GROUP BY 1 ORDER BY 2 DESC LIMIT 5" \
-        -c "SELECT sqlstate, reason, payload ->> 'attribute' AS attribute,
-                   payload ->> 'value' AS value
-            FROM eav.ingest_rejects ORDER BY reject_id"
+              GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT 6"
+}
+milliseconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN {printf "%.0f", 1000 * (to - from)}'; }
+
+# In calls of 500 events, the last of which waits until all is on disk.
+ingest_earthquakes() {
+    local files file ack receipt dir=$RUN/demo-events
+    query -f infra/demo/earthquake_events.sql >/dev/null
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    query -At -c 'SELECT event FROM demo.earthquake_events' | split -l 500 - "$dir/"
+    files=("$dir"/*) ack=accepted
+    for file in "${files[@]}"; do
+        [ "$file" != "${files[-1]}" ] || ack=durable
+        receipt=$(EVENTS=$file query -At -v ack="$ack" -f infra/demo/ingest.sql)
+        [[ $receipt =~ ^([0-9]+)\|([0-9]+)\|([0-9]+).*Time:\ ([0-9.]+) ]] || die "no receipt: $receipt"
+        printf '   ack %-8s  %4d events accepted, %d rejected, ticket %d: %s ms\n' "$ack" "${BASH_REMATCH[@]:1}"
+    done
+    values_in=$((values_in + $(number "SELECT count(*) FROM demo.earthquake_events,
+                                              jsonb_object_keys(event -> 'attributes')")))
+}
+
+# One value in five by COPY, and one event in two, is right.
+send_broken() {
+    say "what is wrong is rejected with a reason, and nothing else"
+    copied $cluster psql demo -X -v ON_ERROR_STOP=1 -f infra/demo/broken.sql
+    query -f infra/demo/broken_event.sql
+    values_in=$((values_in + 2))
+    wait_until_flushed
+    query -c "SELECT sqlstate, reason, payload ->> 'attribute' AS attribute,
+                     payload ->> 'value' AS value, payload ->> 'position' AS position,
+                     payload #>> '{event,colour}' AS colour
+              FROM eav.ingest_rejects ORDER BY reject_id"
 }
 copy_earthquakes() {
     query -c 'COPY (SELECT * FROM demo.earthquake_values) TO STDOUT' |

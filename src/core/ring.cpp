@@ -41,16 +41,15 @@
 // and wiped before the first slab is freed, so a free slab has none; who claims it next wipes
 // nothing, and sets his own at the end. A slab that is no head has none either.
 //
-// Publishing cannot fail. push() fails only when the ready list has no node left. It has 16,385
+// Publishing cannot fail. push() fails only when the ready list has no node left. It has 33,153
 // nodes, of which one is a dummy. A slab is the head of at most one entry: a second one would need
-// a second publish(), before which the first entry was popped. That makes at most 16,000. 384 are
+// a second publish(), before which the first entry was popped. That makes at most 32,768. 384 are
 // left: for takers, who hold one each between unlinking and freeing it, and for what is lost with
 // processes that were killed inside push() or pop(), one node each. (A server makes the ring anew
 // after the first such kill. Without that, the list that finds no node would stay with its
 // producer, and be given back after its end: its values would be lost, and nothing else.)
 //
-// The free list has two nodes for each slab and the same reserve. If a push fails all the same, a
-// hint is lost.
+// The free list has almost two nodes for each slab. If a push fails all the same, a hint is lost.
 //
 // Kills. What a process may leave behind when it is killed:
 //   - in store(): slabs that it has claimed. recover() finds them by their owner words. Also a hint
@@ -137,7 +136,7 @@ constexpr std::uint64_t no_sequence = UINT64_MAX;
 // Nodes of a queue that may be in the hands of processes, or lost with them.
 constexpr std::size_t reserve = 384;
 constexpr std::size_t ready_capacity = Ring::max_slabs + reserve;
-constexpr std::size_t free_capacity = (2 * std::size_t{Ring::max_slabs}) + reserve;
+constexpr std::size_t free_capacity = 65'500;  // boost numbers its nodes with 16 bits
 
 template <std::size_t entries>
 using Queue = boost::lockfree::queue<std::uint16_t, boost::lockfree::capacity<entries>>;
@@ -149,7 +148,7 @@ static_assert(sizeof(std::atomic<std::uint64_t>) == sizeof(std::uint64_t));
 static_assert(std::is_same_v<boost::lockfree::atomic<int>, std::atomic<int>>);
 static_assert(std::atomic<boost::lockfree::detail::tagged_index>::is_always_lock_free);
 static_assert(!std::is_polymorphic_v<Queue<1>>);
-static_assert(Ring::max_slabs < 1U << Ticket::slab_bits);
+static_assert(Ring::max_slabs <= 1U << Ticket::slab_bits);
 
 // Owner words.
 constexpr std::uint64_t nobody = 0;

@@ -305,7 +305,7 @@ class Model {
   }
 
   void ask(std::uint32_t head, std::uint32_t back) {
-    constexpr std::uint64_t bits = (std::uint64_t{1} << 37) - 1;
+    constexpr std::uint64_t bits = (std::uint64_t{1} << 36) - 1;
     const std::uint64_t sequence = memory().next_sequence - back;
     const auto parcel = parcels_.find(head);
     require(ring_.is_stored(head, sequence) ==

@@ -140,6 +140,12 @@ TEST(EventReader, RefusesWhatCannotBeWritten) {
   changed = header;
   changed.value_bytes = 5;
   EXPECT_EQ(read(event(changed, value + "e" + "f")), "XX001") << "bytes after the last value";
+  const Bytes inner = event(header, value + "e");
+  changed.value_bytes = static_cast<std::uint32_t>(value.size() + inner.size());
+  changed.entity_bytes = 0;
+  EXPECT_EQ(read(event(changed, value + std::string(inner.begin(), inner.end()))), "XX001")
+      << "even when they are an event";
+  changed = header;
   changed.value_bytes = 3;
   EXPECT_EQ(read(event(changed, value + "e")), "XX001");
   changed.value_bytes = 0xffff'ffff;

@@ -20,7 +20,7 @@ namespace eav::core {
 namespace {
 
 constexpr std::size_t room = Ring::slab_bytes - 64;  // for the bytes of a parcel in one slab
-constexpr std::uint64_t sequence_mask = (std::uint64_t{1} << 37) - 1;
+constexpr std::uint64_t sequence_mask = (std::uint64_t{1} << 36) - 1;
 
 // Of an owner word, as ring.cpp describes it.
 constexpr std::uint64_t free_word = 0;
@@ -267,7 +267,7 @@ TEST(Ring, KnowsWhatIsStored) {
   EXPECT_FALSE(ring->is_stored(head, sequence));
 }
 
-TEST(Ring, ComparesThirtySevenBitsOfASequence) {
+TEST(Ring, ComparesThirtySixBitsOfASequence) {
   const TestRing ring(1, 1, sequence_mask);
   auto parcel = ring->store(alice, {}, 0);
   EXPECT_EQ(parcel->sequence, sequence_mask);

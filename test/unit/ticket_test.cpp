@@ -25,7 +25,7 @@ void expect_same(const Ticket& left, const Ticket& right) {
 TEST(Ticket, BitsAreWhereTheHeaderSays) {
   EXPECT_EQ(Ticket::in_ring(0, 0, 0).pack(), 0);
   EXPECT_EQ(Ticket::in_ring(0, 0, 1).pack(), 2);
-  EXPECT_EQ(Ticket::in_ring(0, 1, 0).pack(), std::int64_t{1} << 15);
+  EXPECT_EQ(Ticket::in_ring(0, 1, 0).pack(), std::int64_t{1} << 16);
   EXPECT_EQ(Ticket::in_ring(1, 0, 0).pack(), std::int64_t{1} << 52);
   EXPECT_EQ(Ticket::in_staging(0, 0).pack(), 1);
   EXPECT_EQ(Ticket::in_staging(0, 5).pack(), 11);

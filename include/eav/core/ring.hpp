@@ -18,8 +18,8 @@ namespace eav::core {
 
 class Ring {
  public:
-  static constexpr std::uint32_t slab_bytes = 8192;  // with the header of the slab
-  static constexpr std::uint32_t max_slabs = 16000;
+  static constexpr std::uint32_t slab_bytes = 2048;  // with the header of the slab
+  static constexpr std::uint32_t max_slabs = 32768;
   static constexpr std::uint32_t none = UINT32_MAX;  // no slab
 
   // Who reserves: a process id, not 0, and the queue that its parcels will go to.
@@ -29,7 +29,7 @@ class Ring {
   };
   struct Parcel {
     std::uint32_t head;      // first slab
-    std::uint64_t sequence;  // strictly growing in the order of store(); 37 bits
+    std::uint64_t sequence;  // strictly growing in the order of store(); 36 bits
   };
 
   // Bytes of shared memory for so many slabs (1 to max_slabs) and queues.
@@ -78,7 +78,7 @@ class Ring {
   void release(std::uint32_t head) noexcept;
 
   // Whether the parcel has been neither released nor recovered. Any process may ask, about any
-  // slab number and sequence (37 bits).
+  // slab number and sequence (36 bits).
   bool is_stored(std::uint32_t head, std::uint64_t sequence) const noexcept;
 
   // Gives back what owners with the given queue have left behind that are dead. Nobody else takes

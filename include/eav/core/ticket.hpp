@@ -2,7 +2,7 @@
 // of eav.ingest().
 //
 // Bits of a ticket, from the highest: 0 | epoch (10) | place (51) | spilled (1 bit, the lowest).
-// The place of values in the ring is their sequence number (37 bits) and first slab (14); that of
+// The place of values in the ring is their sequence number (36 bits) and first slab (15); that of
 // values in staging is their transaction id. The epoch is that of eav.flush_state, which
 // grows whenever accepted values may have been lost.
 #pragma once
@@ -15,8 +15,8 @@ namespace eav::core {
 
 struct Ticket {
   static constexpr int epoch_bits = 10;
-  static constexpr int slab_bits = 14;
-  static constexpr int sequence_bits = 37;
+  static constexpr int slab_bits = 15;
+  static constexpr int sequence_bits = 36;
   static constexpr int place_bits = slab_bits + sequence_bits;
 
   // The part of an epoch that a ticket keeps.

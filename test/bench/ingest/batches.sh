@@ -39,7 +39,7 @@ compare_batches() { # TITLE SIDE...
                 'seconds backend_s client_s spilled values flushed' "$(tail -n 1 "$OUT/batches.$side.cost")"
         done
     done
-    printf '   %-14s %12s %-25s | %% of a core: %7s %7s | %9s\n' "$title" values/s '    of the rounds' backend client 'spilled %'
+    printf '   %-14s %12s %25s | CPU ns a value: %7s %7s | %9s\n' "$title" values/s 'of the rounds' backend client 'spilled %'
     for side in "$@"; do
         report_batches "$side"
     done
@@ -54,11 +54,13 @@ compare_batches() { # TITLE SIDE...
 }
 
 report_batches() { # SIDE
-    awk -v side="$1" -v median="$(median <"$OUT/batches.$1")" -v rounds="$(sort -g "$OUT/batches.$1" | sed -n '1p;$p' | paste -sd ' ' | sed 's/ / to /')" '
+    local rounds
+    rounds=$(sort -g "$OUT/batches.$1" | sed -n '1p;$p' | paste -sd ' ' | sed 's/ / to /')
+    awk -v side="$1" -v median="$(median <"$OUT/batches.$1")" -v rounds="$rounds" -v values="$((BATCH_VALUES * ROUNDS))" '
         {for (i = 1; i <= NF; i++) sum[i] += $i}
         END {
-            printf "   %-14s %12.0f %25s | %20.0f %7.0f | %9s\n", side, median, rounds,
-                100 * sum[2] / sum[1], 100 * sum[3] / sum[1],
+            printf "   %-14s %12.0f %25s | %23.0f %7.0f | %9s\n", side, median, rounds,
+                1e9 * sum[2] / values, 1e9 * sum[3] / values,
                 sum[5] ? sprintf("%.1f", 100 * sum[4] / sum[5]) : "-"
         }' "$OUT/batches.$1.cost"
 }

@@ -382,7 +382,7 @@ ALTER SYSTEM SET eav.flush_interval = '60s';
 ALTER SYSTEM SET eav.worker_enabled = on;
 SELECT pg_reload_conf();
 CALL wait_for_door(true);
-SELECT slabs, slabs_in_use FROM eav.stat_ingest;
+SELECT slabs > 0, slabs_in_use FROM eav.stat_ingest;
 TRUNCATE before;
 INSERT INTO before SELECT * FROM counters;
 CREATE TABLE rejected_before AS SELECT * FROM rejected;
@@ -832,14 +832,13 @@ SELECT eav.replay_rejects('{5,6}', '{"entity": "replayed", "attributes": {"n": 5
 SELECT eav.replay_rejects('{7}', '{"entity_id": null}');
 SELECT eav.replay_rejects('{8}', '{"attributes": {"d_int": 7}}');
 SELECT eav.replay_rejects('{8}', '{"value_text": null, "value_int": 7}');
--- A key that no event has is taken out of the payload by hand.
-SELECT error_of($$SELECT eav.replay_rejects('{2}', '{"colour": null}')$$);
-UPDATE eav.ingest_rejects SET payload = payload #- '{event,colour}' WHERE reject_id = 2;
+-- A key that no event has goes away with null, and so only.
+SELECT error_of($$SELECT eav.replay_rejects('{2}', '{"colour": "blue"}')$$);
 -- A replay that is rolled back has not been.
 BEGIN;
-SELECT eav.replay_rejects('{2}', '{"observed_at": 1000}');
+SELECT eav.replay_rejects('{2}', '{"colour": null, "observed_at": 1000}');
 ROLLBACK;
-SELECT eav.replay_rejects('{2}');
+SELECT eav.replay_rejects('{2}', '{"colour": null}');
 -- For a session without a tenant the correction names it.
 RESET eav.tenant_id;
 SELECT rejected FROM eav.ingest('{"entity":"replayed","observed_at":8,"attributes":{"n":8}}', 'durable');

@@ -59,6 +59,12 @@ SELECT eav.replay_rejects('{8}', '{"value": "short"}');
 SELECT tenant_id, value FROM eav.entity_values_ingest ORDER BY 1;
 ROLLBACK;
 
+-- A column that there is not goes away with null.
+BEGIN;
+SELECT eav.replay_rejects('{5}', '{"atribute_id": null, "attribute_id": 9, "cleared": true}');
+SELECT tenant_id, attribute_id, cleared FROM eav.entity_values_ingest;
+ROLLBACK;
+
 -- None.
 SELECT eav.replay_rejects('{}');
 SELECT count(*) FROM eav.ingest_rejects;

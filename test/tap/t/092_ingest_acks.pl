@@ -472,7 +472,8 @@ subtest 'kill -9 of the postmaster during waits' => sub {
 		my $one = $node->client;
 		$one->ask('BEGIN');
 		# With a transaction id.
-		$one->ask(EavCluster::insert_numbers($next, $next++)) if $_ % 2;
+		$one->ask(EavCluster::insert_numbers($next, $next)) if $_ % 2;
+		$next++;
 		$one->ask(ingest($ways[ $_ / 2 ], $next++, 'durable'));
 		$one->send('COMMIT');
 		is_waiting($one);

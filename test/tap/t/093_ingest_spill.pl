@@ -30,6 +30,13 @@ sub poll
 	return EavCluster::wait_until("$sql is " . ($expected // 't'),
 		sub { $control->ask($sql) eq ($expected // 't') });
 }
+# A call with the next number.
+sub one
+{
+	my ($ack) = @_;
+	my $n = $next++;
+	return EavCluster::ingest_numbers($n, $n, $ack);
+}
 sub stat_of { return $control->ask("SELECT $_[0] FROM eav.stat_ingest") }
 sub arrived
 {
@@ -83,20 +90,20 @@ subtest 'a full ring spills' => sub {
 	my ($in_ring, $spilled) = (0, 0);
 	foreach (1 .. 40)
 	{
-		my $ticket = $client->ask(EavCluster::ingest_numbers($next, $next++));
+		my $ticket = $client->ask(one());
 		$ticket % 2 ? $spilled++ : $in_ring++;
 	}
 	is("$in_ring $spilled", '16 24', 'as much as fits goes through the ring, the rest through staging');
 	is(stat_of('slabs_in_use, slabs_high_water'), '16|16', 'stat_ingest says so');
 	is(stat_of('calls, events, "values", spilled_calls, spilled_values'), '40|40|40|24|24', 'and counts');
-	my $result = $client->query(EavCluster::ingest_numbers($next, $next++, 'durable'));
+	my $result = $client->query(one('durable'));
 	is($result->{notices}[0]{C}, '01000', 'a durable one that spills is accepted as well');
 	is(arrived($from, $next - 1), '0 0', 'nothing is there yet');
 	EavCluster::end_hold($holder);
 	ok(poll("SELECT count(*) FROM eav.entity_values_ts WHERE value_int >= $from", 41), 'all arrive');
 	is(arrived($from, $next - 1), '41 41', 'once');
 	ok(poll('SELECT slabs_in_use FROM eav.stat_ingest', 0), 'the ring is empty');
-	is($client->ask(EavCluster::ingest_numbers($next, $next++)) % 2, 0, 'and takes values again');
+	is($client->ask(one()) % 2, 0, 'and takes values again');
 };
 
 subtest 'a call too large for the ring' => sub {
@@ -130,33 +137,43 @@ subtest 'load with a small ring' => sub {
 # --- order -------------------------------------------------------------------------------------------
 
 # Transactions one after the other, by two sessions, on all ways; of equal observed_at the later wins.
+sub json
+{
+	my ($entity, $n, $more) = @_;
+	return sprintf q(SELECT ticket FROM eav.ingest('{"tenant_id": 1, "entity_id": %d,
+		"observed_at": "2026-01-01T00:00:00Z", "attributes": {%s "n": %d}}')), $entity, $more // '', $n;
+}
 my @ways = (
-	sub { sprintf q(SELECT eav.ingest('%s')), $_[0] },
-	sub { (my $e = $_[0]) =~ s/"n"/"state": "@{[ 'x' x 50_000 ]}", "n"/; sprintf q(SELECT eav.ingest('%s')), $e },
+	\&json,
+	sub { json(@_, '"state": "' . ('x' x 50_000) . '",') },
 	sub {
-		my ($entity, $n) = $_[0] =~ /"entity_id": (\d+).*"n": (\d+)/;
-		"INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute_id, observed_at, value_int)
-		VALUES (1, $entity, 1, '2026-01-01 00:00:00Z', $n)";
+		sprintf q(INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute_id, observed_at, value_int)
+			VALUES (1, %d, 1, '2026-01-01 00:00:00Z', %d)), @_;
 	});
+
+my $entities = 1001;    # no entity has a part in two tests
 
 sub order_is_right
 {
 	my ($name, $transaction) = @_;
 	subtest $name => sub {
 		my @sessions = map { $node->client } 1 .. 2;
-		my @entities = (1001 .. 1010);
+		my @entities = ($entities .. $entities + 9);
+		$entities += 10;
 		my %sent = map { $_ => [] } @entities;
-		$control->ask('DELETE FROM eav.entity_values_ts WHERE entity_id > 1000');
+		my %how;
 		my $holder = $node->hold_flushes;
 		foreach (1 .. 150)
 		{
-			$transaction->($sessions[ rand 2 ], sub {
+			my $session = $sessions[ rand 2 ];
+			$transaction->(sub {
+				my $way = int $_[0];
 				my $entity = $entities[ rand @entities ];
 				my $n = $next++;
 				push @{ $sent{$entity} }, $n;
-				return sprintf '{"tenant_id": 1, "entity_id": %d, "observed_at": "2026-01-01T00:00:00Z",
-					"attributes": {"n": %d}}', $entity, $n;
-			});
+				my $ticket = $session->ask($ways[$way]->($entity, $n));
+				$how{$n} = $way == 2 ? 'inserted' : $ticket % 2 ? 'spilled' : 'in the ring';
+			}, $session);
 			next if rand() > 0.07;
 			# Some are flushed before the others come.
 			EavCluster::end_hold($holder);
@@ -171,33 +188,42 @@ sub order_is_right
 				FROM eav.entity_values_ts WHERE entity_id = $entity AND attribute_id = 1");
 			my $newest = $control->ask("SELECT live_attrs->>'n' FROM eav.entity_jsonb WHERE entity_id = $entity");
 			next if $history eq "@{ $sent{$entity} }" && $newest eq $sent{$entity}[-1];
-			$wrong++ or diag "entity $entity: sent @{ $sent{$entity} }, history $history, newest $newest";
+			$wrong++ and next;
+			my @history = split / /, $history;
+			my ($i) = grep { $history[$_] != $sent{$entity}[$_] } 0 .. $#history;
+			my @there = map { $history[$_] // 'nothing' } ($i // @history) - 1 .. ($i // @history) + 3;
+			diag "entity $entity, order in history: ", join ', ', map {
+				"$_ " . ($how{$_} // '') . ' at ' . $control->ask("SELECT ingested_at::time
+					FROM eav.entity_values_ts WHERE value_int = $_")
+			} grep { /\d/ } @there;
+			diag "newest $newest";
 		}
 		is($wrong, 0, 'history and projection have them in the order of arrival');
 		$_->close foreach @sessions;
 	};
-	# Equal observed_at are older than what the next test would send.
-	$control->ask('DELETE FROM eav.entity_jsonb WHERE entity_id > 1000');
 	return;
 }
-order_is_right('order of transactions on different ways', sub {
-	my ($session, $event) = @_;
-	my $way = $ways[ rand @ways ];
-	$session->ask($way->($event->()));
-});
-order_is_right('order within and between transactions, one way each', sub {
-	my ($session, $event) = @_;
-	my $way = $ways[ rand @ways ];
-	$session->ask('BEGIN');
-	$session->ask($way->($event->())) foreach 1 .. 1 + int rand 3;
-	$session->ask('COMMIT');
-});
-order_is_right('order within and between transactions that use several ways', sub {
-	my ($session, $event) = @_;
-	$session->ask('BEGIN');
-	$session->ask($ways[ rand @ways ]->($event->())) foreach 1 .. 1 + int rand 4;
-	$session->ask('COMMIT');
-});
+foreach my $batch (100_000, 100)
+{
+	$node->set('eav.flush_batch_values' => $batch);
+	order_is_right("order of transactions on different ways, batches of $batch", sub {
+		my ($send) = @_;
+		$send->(rand @ways);
+	});
+	order_is_right("order within transactions, one way each, batches of $batch", sub {
+		my ($send, $session) = @_;
+		my $way = int rand @ways;
+		$session->ask('BEGIN');
+		$send->($way) foreach 1 .. 1 + int rand 3;
+		$session->ask('COMMIT');
+	});
+	order_is_right("order within transactions that use several ways, batches of $batch", sub {
+		my ($send, $session) = @_;
+		$session->ask('BEGIN');
+		$send->(rand @ways) foreach 1 .. 1 + int rand 4;
+		$session->ask('COMMIT');
+	});
+}
 
 # --- flushes of all kinds --------------------------------------------------------------------------------
 
