@@ -3,7 +3,7 @@
 #
 #   test/run.sh [SUITE [NAME ...]]
 #
-# FUZZ_SECONDS=30 per fuzzer. EAV_PG_CONFIGS="path ..." are further servers to
+# FUZZ_SECONDS=60 per fuzzer. EAV_PG_CONFIGS="path ..." are further servers to
 # compile against. Output of the tests is kept below .run/.
 #
 # A suite is a function suite_NAME in test/suites/NAME.sh; it calls pass, fail

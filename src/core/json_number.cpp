@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cfloat>
 #include <charconv>
 #include <limits>
@@ -117,6 +118,36 @@ bool same_digits(std::string_view left, std::string_view right) {
   }
 }
 
+// Whether mantissa times ten to the exponent lies halfway between two doubles: without its factors
+// of two it has one bit more than a double. Such a number is the shortest text for one of them to
+// some, and not to PostgreSQL.
+bool is_halfway(std::uint64_t mantissa, std::int64_t exponent) {
+  constexpr std::uint64_t least = std::uint64_t{1} << DBL_MANT_DIG;
+  if (mantissa == 0) {
+    return false;
+  }
+  std::uint64_t odd = mantissa >> std::countr_zero(mantissa);
+  for (; exponent > 0 && odd < 2 * least; --exponent) {
+    odd *= 5;
+  }
+  for (; exponent < 0 && odd % 5 == 0; ++exponent) {
+    odd /= 5;
+  }
+  return exponent == 0 && odd >= least && odd < 2 * least;
+}
+
+bool is_halfway(const Digits& written) {
+  std::uint64_t mantissa = 0;
+  std::int64_t digits = 0;
+  for (const char c : written.text) {
+    if (c != '.') {
+      mantissa = mantissa * 10 + static_cast<std::uint64_t>(c - '0');
+      ++digits;
+    }
+  }
+  return digits <= max_exact_digits && is_halfway(mantissa, written.exponent);
+}
+
 // Whether the shortest text that reads back as `value` is the number that was written.
 bool holds(double value, const char* begin, const Scan& scan) {
   std::array<char, 32> shortest{};
@@ -126,7 +157,8 @@ bool holds(double value, const char* begin, const Scan& scan) {
   *end = '\0';
   const Digits written = significant_digits(begin, scan);
   const Digits kept = significant_digits(shortest.data(), scan_number(shortest.data()));
-  return written.exponent == kept.exponent && same_digits(written.text, kept.text);
+  return written.exponent == kept.exponent && same_digits(written.text, kept.text) &&
+         !is_halfway(written);
 }
 
 // Up to 15 digits always survive a double. Powers of ten up to 22 are doubles themselves, so one
@@ -139,7 +171,7 @@ bool convert_exactly(const Scan& scan, double& result) {
   constexpr auto top = static_cast<std::int64_t>(powers.size()) - 1;
   const std::int64_t exponent = scan.exponent - scan.fraction;
   if (FLT_EVAL_METHOD != 0 || scan.digits > max_exact_digits || scan.mantissa > most ||
-      exponent < -top || exponent > top) {
+      exponent < -top || exponent > top || (exponent > 0 && is_halfway(scan.mantissa, exponent))) {
     return false;
   }
   const auto mantissa = static_cast<double>(scan.mantissa);

@@ -7,16 +7,15 @@
 //   batch    parcels of the ring that were published by now (ring_batch.cpp), and rows that the new
 //            snapshot sees and the last one did not, in pieces of eav.flush_batch_values or
 //            128 MB, each piece:
-//              arrival   what came through the ring and what was staged, in one order
 //              resolve   names to ids, text to values, new attributes and entities (resolve.cpp)
-//              order     by entity; equal observed_at of one attribute set apart (batch_order.hpp)
+//              order     by entity; equal observed_at of one attribute set apart in the order of
+//                        arrival (batch_order.hpp)
 //              apply     history, projection, around what makes them fail (apply.cpp)
 //              reject    what could not be accepted
 //   state    the new snapshot and the counters, in the same transaction as all the above
 #include "eav/flush/flush.hpp"
 
 #include <algorithm>
-#include <tuple>
 
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
@@ -99,56 +98,27 @@ struct Piece {
   std::span<const ParcelBytes> parcels;
 };
 
-// The place of a row in the order of arrival. What came through the ring precedes the staged
-// transaction with its number.
-struct Arrival {
-  uint64 xact;
-  bool is_staged;
-  uint32 row;
-  friend bool operator<(const Arrival& left, const Arrival& right) {
-    return std::tie(left.xact, left.is_staged, left.row) <
-           std::tie(right.xact, right.is_staged, right.row);
-  }
-};
-
-void read_parcels(const Piece& piece, Rows& rows, core::ArenaVector<Arrival>& arrivals,
-                  ingest::Rejects& rejects) {
+void read_parcels(const Piece& piece, Rows& rows, ingest::Rejects& rejects) {
   for (const ParcelBytes& parcel : piece.parcels) {
+    const std::size_t before = rows.size();
     ingest::read_events(parcel.bytes, piece.description, rows, rejects);
-    while (!piece.tuples.empty() && arrivals.size() < rows.size()) {
-      arrivals.push_back({parcel.order, false, static_cast<uint32>(arrivals.size())});
+    const CommandId command = ingest::header_of(parcel.bytes).command;
+    for (StagedRow& row : rows.span().subspan(before)) {
+      row.arrival = {parcel.order, command, false};
     }
   }
 }
 
-void read_tuples(const Piece& piece, TimestampTz now, Rows& rows,
-                 core::ArenaVector<Arrival>& arrivals, ingest::Rejects& rejects) {
+void read_tuples(const Piece& piece, TimestampTz now, Rows& rows, ingest::Rejects& rejects) {
   for (HeapTuple tuple : piece.tuples) {
     StagedRow row;
     if (const ingest::Rejection rejection =
             ingest::read_row(tuple, piece.description, piece.origin, now, row)) {
       rejects.push_back({tuple, piece.description, rejection, row.attribute, {}});
-      continue;
+    } else {
+      rows.push_back(row);
     }
-    if (!piece.parcels.empty()) {
-      arrivals.push_back({ingest::xact_of(tuple->t_data), true, static_cast<uint32>(rows.size())});
-    }
-    rows.push_back(row);
   }
-}
-
-// Needed only when rows came both ways.
-void sort_by_arrival(Rows& rows, core::ArenaVector<Arrival>& arrivals) {
-  if (arrivals.empty()) {
-    return;
-  }
-  std::sort(arrivals.begin(), arrivals.end());
-  Rows sorted(pg::arena_of(CurrentMemoryContext));
-  sorted.reserve(rows.size());
-  for (const Arrival& arrival : arrivals) {
-    sorted.push_back(rows[arrival.row]);
-  }
-  rows = sorted;
 }
 
 // Within an SPI connection, in the piece's memory context.
@@ -158,11 +128,9 @@ void flush_piece(const Piece& piece, BacklogIds& staying, Run& run) {
   Rows held_up(arena);
   ingest::Rejects rejects(arena);
   core::ArenaVector<projection::RowPointer> blocked(arena);
-  core::ArenaVector<Arrival> arrivals(arena);
   rows.reserve(piece.tuples.size());
-  read_parcels(piece, rows, arrivals, rejects);
-  read_tuples(piece, run.started_at, rows, arrivals, rejects);
-  sort_by_arrival(rows, arrivals);
+  read_parcels(piece, rows, rejects);
+  read_tuples(piece, run.started_at, rows, rejects);
   resolve(rows, {pg::OnLock::skip, &rejects, &held_up, piece.description});
   const auto order = set_arrival(rows, run.ingested_at);
   const Applied applied = apply(rows.span(), order.span(), piece.description, rejects, blocked);

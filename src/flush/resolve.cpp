@@ -325,7 +325,11 @@ core::ArenaVector<core::EntityKey> set_arrival(Rows& rows, TimestampTz& ingested
     order.push_back(
         {row.tenant_id, row.entity_id, row.version, row.attribute_id, static_cast<uint32>(i)});
   }
-  const TimestampTz highest = core::order_by_entity(order.span(), ingested_at);
+  const TimestampTz highest =
+      core::order_by_entity(order.span(), ingested_at, [&rows](uint32 left, uint32 right) {
+        const auto by_arrival = rows[left].arrival <=> rows[right].arrival;
+        return by_arrival < 0 || (by_arrival == 0 && left < right);
+      });
   if (highest > ingested_at) {
     for (const core::EntityKey& key : order) {
       rows[key.row].version = key.version;

@@ -225,6 +225,10 @@ Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, Timest
   row.entity_id = fields.has(column_entity_id) ? DatumGetInt64(fields[column_entity_id]) : 0;
   row.attribute_id =
       fields.has(column_attribute_id) ? DatumGetInt32(fields[column_attribute_id]) : 0;
+  if (origin == Origin::staging) {
+    row.arrival = {DatumGetUInt64(fields[static_cast<Column>(column_xact)]),
+                   HeapTupleHeaderGetRawCommandId(tuple->t_data), true};
+  }
   if (origin == Origin::backlog && fields.has(column_ingested_at)) {
     row.in_history = true;
     row.version.ingested_at = DatumGetTimestampTz(fields[column_ingested_at]);

@@ -11,9 +11,10 @@
 // order.
 //
 // The order that values had when they arrived decides between equal observed_at. To compare it
-// across both ways, a parcel carries the transaction id that would have been given out at its time,
-// or that of its own transaction: it came before every staged row of this id or a later one,
-// and after those of earlier ids.
+// across both ways, a parcel carries the transaction id that would have been given out at its time:
+// it came before every staged row of this id or a later one, and after those of earlier ids. When
+// its transaction has an id already it carries that, and the number of the command: it came after
+// what earlier commands have staged.
 //
 // Races accepted: a transaction that has used both ways may be flushed in two parts, staging
 // first, when a flush takes its snapshot between the end of the transaction and the push. Its
@@ -200,6 +201,11 @@ uint64 arrival_order() {
                                                                 : ReadNextFullTransactionId());
 }
 
+// Of the transaction, as rows that it stages carry it.
+CommandId present_command() {
+  return FullTransactionIdIsValid(GetTopFullTransactionIdIfAny()) ? GetCurrentCommandId(false) : 0;
+}
+
 bool get_inside() {
   if (calls.inside == nullptr && calls.queue != core::Ring::none && enter(*calls.door)) {
     calls.inside = calls.door;
@@ -240,7 +246,8 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
     calls.queue = calls.door == nullptr ? core::Ring::none : queue_of(*calls.door);
   }
   Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
-  set_header(parcel, {accepted.counts.values + accepted.counts.rejected, calls.count == 0});
+  set_header(parcel, {accepted.counts.values + accepted.counts.rejected, present_command(),
+                      calls.count == 0});
   const auto stored = store(parcel);
   // From here to the end of the call nothing may raise.
   if (stored) {

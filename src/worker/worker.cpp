@@ -407,11 +407,13 @@ void eav_worker_main(Datum argument) {
   }
   pgstat_report_activity(STATE_IDLE, nullptr);
   wait_for_end_of(after);
-  Loop loop;
-  loop.door = eav::ingest::own_door();
-  if (loop.door != nullptr) {
-    eav::ingest::attach_worker(*loop.door);
-  }
-  run(loop);
+  eav::pg::guarded([] {
+    Loop loop;
+    loop.door = eav::ingest::own_door();
+    if (loop.door != nullptr) {
+      eav::ingest::attach_worker(*loop.door);
+    }
+    run(loop);
+  });
 }
 }

@@ -30,7 +30,7 @@ fuzz_batch() { # NAME...
         mkdir -p "${corpus[0]}"
         [ ! -d "test/fuzz/corpus/$name" ] || corpus+=("test/fuzz/corpus/$name")
         launch "$OUT/fuzz-$name.log" ".run/core/fuzz/${name}_fuzz" \
-            -max_total_time="${FUZZ_SECONDS:-30}" -timeout=10 -rss_limit_mb=2048 \
+            -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=2048 \
             -artifact_prefix="$RUN/fuzz/$name/" "${corpus[@]}"
         pids+=("${children[-1]}")
     done

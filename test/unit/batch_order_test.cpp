@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -37,7 +38,7 @@ TEST(OrderByEntity, LeavesTimesAloneThatDiffer) {
                                  {1, 7, {30, 100}, 2, 2},
                                  {1, 8, {30, 100}, 1, 3},
                                  {2, 7, {30, 100}, 1, 4}};
-  EXPECT_EQ(order_by_entity(keys, 100), 100);
+  EXPECT_EQ(order_by_entity(keys, 100, std::less<std::uint32_t>()), 100);
   std::vector<std::uint32_t> rows;
   for (const EntityKey& key : keys) {
     rows.push_back(key.row);
@@ -51,7 +52,7 @@ TEST(OrderByEntity, SetsEqualObservationsApartInTheOrderOfArrival) {
                                  {1, 7, {30, 100}, 1, 0},
                                  {1, 7, {31, 100}, 1, 3},
                                  {1, 7, {30, 100}, 1, 1}};
-  EXPECT_EQ(order_by_entity(keys, 100), 102);
+  EXPECT_EQ(order_by_entity(keys, 100, std::less<std::uint32_t>()), 102);
   EXPECT_EQ(keys[0].row, 0U);
   EXPECT_EQ(keys[0].version.ingested_at, 100);
   EXPECT_EQ(keys[1].row, 1U);
@@ -61,10 +62,20 @@ TEST(OrderByEntity, SetsEqualObservationsApartInTheOrderOfArrival) {
   EXPECT_EQ(keys[3].version.ingested_at, 100) << "another time of observation starts anew";
 }
 
+TEST(OrderByEntity, AsksWhichRowArrivedFirst) {
+  std::vector<EntityKey> keys = {
+      {1, 7, {30, 100}, 1, 0}, {1, 7, {30, 100}, 1, 1}, {1, 7, {30, 100}, 1, 2}};
+  EXPECT_EQ(order_by_entity(keys, 100, std::greater<std::uint32_t>()), 102);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    EXPECT_EQ(keys[i].row, 2 - i);
+    EXPECT_EQ(keys[i].version.ingested_at, 100 + static_cast<std::int64_t>(i));
+  }
+}
+
 TEST(OrderByEntity, TakesNothingForNothing) {
-  EXPECT_EQ(order_by_entity({}, 42), 42);
+  EXPECT_EQ(order_by_entity({}, 42, std::less<std::uint32_t>()), 42);
   EntityKey one{1, 1, {1, 42}, 1, 0};
-  EXPECT_EQ(order_by_entity({&one, 1}, 42), 42);
+  EXPECT_EQ(order_by_entity({&one, 1}, 42, std::less<std::uint32_t>()), 42);
   EXPECT_EQ(one.version.ingested_at, 42);
 }
 
@@ -73,7 +84,7 @@ TEST(OrderByEntity, LeavesValuesAloneThatAreInHistory) {
                                  {1, 7, {30, 60}, 1, 1},
                                  {1, 7, {30, 61}, 1, 2},
                                  {1, 7, {30, 100}, 1, 3}};
-  EXPECT_EQ(order_by_entity(keys, 100), 101);
+  EXPECT_EQ(order_by_entity(keys, 100, std::less<std::uint32_t>()), 101);
   EXPECT_EQ(keys[0].version.ingested_at, 60);
   EXPECT_EQ(keys[1].version.ingested_at, 61);
   EXPECT_EQ(keys[2].version.ingested_at, 100);
@@ -105,7 +116,7 @@ TEST(OrderByEntity, TimesAloneTellTheNewest) {
       }
       keys.push_back(key);
     }
-    const std::int64_t highest = order_by_entity(keys, ingested_at);
+    const std::int64_t highest = order_by_entity(keys, ingested_at, std::less<std::uint32_t>());
 
     ASSERT_EQ(keys.size(), count);
     ASSERT_TRUE(std::is_sorted(keys.begin(), keys.end()));

@@ -34,22 +34,25 @@ struct EntityKey {
   std::int32_t attribute_id;
   std::uint32_t row;
 
-  friend bool operator<(const EntityKey& left, const EntityKey& right) {
-    return std::tie(left.tenant_id, left.entity_id, left.attribute_id, left.version, left.row) <
-           std::tie(right.tenant_id, right.entity_id, right.attribute_id, right.version, right.row);
-  }
+  auto as_tuple() const { return std::tie(tenant_id, entity_id, attribute_id, version); }
   bool same_observation(const EntityKey& other) const {
     return tenant_id == other.tenant_id && entity_id == other.entity_id &&
            attribute_id == other.attribute_id && version.observed_at == other.version.observed_at;
   }
 };
 
-// Sorts the keys; then values of one attribute with one observed_at that arrive in this batch,
-// and so have the same ingested_at, get it one microsecond apart in the order of their arrival:
-// the times in history alone decide which value is the newest. Keys with an ingested_at below
-// that of the batch keep it. Returns the highest ingested_at given out, `ingested_at` at least.
-inline std::int64_t order_by_entity(std::span<EntityKey> keys, std::int64_t ingested_at) {
-  std::sort(keys.begin(), keys.end());
+// Sorts the keys, equal ones by earlier(row, row): whether the first of two rows arrived first.
+// Then values of one attribute with one observed_at that arrive in this batch, and so have the same
+// ingested_at, get it one microsecond apart in the order of their arrival: the times in history
+// alone decide which value is the newest. Keys with an ingested_at below that of the batch keep it.
+// Returns the highest ingested_at given out, `ingested_at` at least.
+template <typename Earlier>
+std::int64_t order_by_entity(std::span<EntityKey> keys, std::int64_t ingested_at,
+                             Earlier&& earlier) {
+  std::sort(keys.begin(), keys.end(), [&](const EntityKey& left, const EntityKey& right) {
+    const auto order = left.as_tuple() <=> right.as_tuple();
+    return order < 0 || (order == 0 && earlier(left.row, right.row));
+  });
   std::int64_t highest = ingested_at;
   for (std::size_t i = 1; i < keys.size(); ++i) {
     const std::int64_t before = keys[i - 1].version.ingested_at;

@@ -12,6 +12,8 @@ namespace eav::ingest {
 
 struct ParcelHeader {
   uint64 values;  // and rejected events: what a flush will have to do
+  // Commands of its transaction before it, when that had an id by then; else 0.
+  CommandId command;
   // The first of its transaction; those of one transaction follow each other in the ring.
   bool starts_transaction;
 };

@@ -2,6 +2,7 @@
 // columns, or a value from the ring.
 #pragma once
 
+#include <compare>
 #include <string_view>
 
 #include "eav/core/arena.hpp"
@@ -45,12 +46,23 @@ Column column_of(core::DataType type);
 
 enum class Origin : uint8 { staging, backlog, ring };
 
+// When a value arrived, by the transaction and its command: where staged rows lie says little about
+// it, for writers fill pages of their own, and gaps that others have left. What came through the
+// ring precedes the staged command with its number. All zero for the backlog.
+struct Arrival {
+  uint64 xact;
+  CommandId command;
+  bool is_staged;
+  auto operator<=>(const Arrival&) const = default;
+};
+
 // Plain memory of the batch's context.
 struct StagedRow {
   HeapTuple tuple;  // private copy; null for a value from the ring
   int64 tenant_id;
   int64 entity_id;
   core::Version version;  // observed_at as given; ingested_at given by the flush
+  Arrival arrival;
   Value value;
   std::string_view entity;           // external id still to be resolved, or empty
   std::string_view attribute;        // name still to be resolved, or empty

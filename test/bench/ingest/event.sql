@@ -1,4 +1,4 @@
 '{"tenant_id": 1, "entity_id": ' || :entity || ', "observed_at": ' || :at
-|| ', "attributes": {"temperature": ' || :temperature || ', "speed": ' || :speed
-|| ', "voltage": ' || :voltage || ', "rpm": ' || :rpm || ', "gear": ' || :gear
-|| ', "range": ' || :reach || ', "status": "driving", "charging": false}}'
+|| ', "attributes": {"temperature": ' || :reading || ', "speed": ' || :reading
+|| ', "voltage": ' || :reading || ', "rpm": ' || :number || ', "range": ' || :number
+|| ', "gear": ' || :gear || ', "status": "driving", "charging": false}}'

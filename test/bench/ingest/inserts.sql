@@ -1,10 +1,10 @@
 BEGIN;
-INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_float) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'temperature', :temperature);
-INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_float) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'speed', :speed);
-INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_float) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'voltage', :voltage);
-INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_int) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'rpm', :rpm);
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_float) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'temperature', :reading);
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_float) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'speed', :reading);
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_float) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'voltage', :reading);
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_int) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'rpm', :number);
 INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_int) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'gear', :gear);
-INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_int) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'range', :reach);
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_int) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'range', :number);
 INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_text) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'status', 'driving');
 INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, observed_at, attribute, value_bool) VALUES (1, :entity, to_timestamp(:at / 1000.0), 'charging', false);
 COMMIT;

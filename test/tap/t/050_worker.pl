@@ -58,14 +58,16 @@ foreach (1 .. 5)
 is($node->worker_pid, $pid, 'nor end it');
 
 $node->set('eav.flush_interval' => '50s');
-$node->ask(EavCluster::insert_numbers($next, $next++));
+$node->ask(EavCluster::insert_numbers($next, $next));
+++$next;
 $node->set('eav.flush_interval' => '100ms');
 values_flow('SIGHUP ends a long interval at once');
 
 $pid = $node->worker_pid;
 $node->worker_off;
 my $flushes = $node->state_of('flushes');
-$node->ask(EavCluster::insert_numbers($next, $next++));
+$node->ask(EavCluster::insert_numbers($next, $next));
+++$next;
 # It does not work, but it looks whether it is needed.
 my $looked = "SELECT state_change FROM pg_stat_activity WHERE pid = $pid";
 foreach (1 .. 2)
