@@ -119,7 +119,9 @@ TEST(OrderByEntity, TimesAloneTellTheNewest) {
     const std::int64_t highest = order_by_entity(keys, ingested_at, std::less<std::uint32_t>());
 
     ASSERT_EQ(keys.size(), count);
-    ASSERT_TRUE(std::is_sorted(keys.begin(), keys.end()));
+    ASSERT_TRUE(std::is_sorted(keys.begin(), keys.end(), [](const auto& left, const auto& right) {
+      return left.as_tuple() < right.as_tuple();
+    }));
     std::int64_t expected_highest = ingested_at;
     std::map<Observation, std::vector<std::uint32_t>> ordered;
     std::set<std::pair<Observation, std::int64_t>> seen;
