@@ -27,8 +27,8 @@ struct Settings {
 };
 extern Settings settings;
 
-// Defines them; when the library is loaded. Those of shared memory can only be set at the start of a
-// server that preloads it.
+// Defines them; when the library is loaded. Those of shared memory can only be set at the start of
+// a server that preloads it.
 void define_settings();
 
 }  // namespace eav

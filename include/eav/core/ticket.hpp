@@ -1,7 +1,7 @@
 // What a producer holds to ask whether its values are durable yet: eight bytes that name one call
 // of eav.ingest().
 //
-// Bits of a ticket, from the highest: 0 | epoch (10) | place (51) | spilled (1 bit, the lowest).
+// Bits of a ticket, from the highest: 00 | epoch (10) | place (51) | spilled (1 bit, the lowest).
 // The place of values in the ring is their sequence number (36 bits) and first slab (15); that of
 // values in staging is their transaction id. The epoch is that of eav.flush_state, which
 // grows whenever accepted values may have been lost.
