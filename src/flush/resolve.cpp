@@ -328,7 +328,7 @@ core::ArenaVector<core::EntityKey> set_arrival(Rows& rows, TimestampTz& ingested
   const TimestampTz highest =
       core::order_by_entity(order.span(), ingested_at, [&rows](uint32 left, uint32 right) {
         const auto by_arrival = rows[left].arrival <=> rows[right].arrival;
-        return by_arrival < 0 || (by_arrival == 0 && left < right);
+        return std::is_lt(by_arrival) || (std::is_eq(by_arrival) && left < right);
       });
   if (highest > ingested_at) {
     for (const core::EntityKey& key : order) {

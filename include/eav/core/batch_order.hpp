@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <tuple>
@@ -51,7 +52,7 @@ std::int64_t order_by_entity(std::span<EntityKey> keys, std::int64_t ingested_at
                              Earlier&& earlier) {
   std::sort(keys.begin(), keys.end(), [&](const EntityKey& left, const EntityKey& right) {
     const auto order = left.as_tuple() <=> right.as_tuple();
-    return order < 0 || (order == 0 && earlier(left.row, right.row));
+    return std::is_lt(order) || (std::is_eq(order) && earlier(left.row, right.row));
   });
   std::int64_t highest = ingested_at;
   for (std::size_t i = 1; i < keys.size(); ++i) {

@@ -53,6 +53,8 @@ struct Arrival {
   uint64 xact;
   CommandId command;
   bool is_staged;
+  // The check sees the 0 that a defaulted comparison uses inside.
+  // NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const Arrival&) const = default;
 };
 
