@@ -60,6 +60,35 @@ void fill_row(void* state, std::size_t number, Datum* values, bool* nulls) {
   }
 }
 
+void put_value(pg::CopyRow& out, const ingest::Value& value) {
+  switch (value.type) {
+    case DataType::integer:
+      out.int8(value.integer);
+      break;
+    case DataType::floating:
+      out.float8(value.floating);
+      break;
+    case DataType::boolean:
+      out.boolean(value.boolean);
+      break;
+    case DataType::timestamp:
+      out.int8(value.timestamp);
+      break;
+    case DataType::text: {
+      const std::string_view view = ingest::view_of(DatumGetTextPP(value.datum));
+      out.bytes(view.data(), view.size());
+      break;
+    }
+    case DataType::numeric:
+    case DataType::json: {
+      PGFunction const send = value.type == DataType::numeric ? numeric_send : jsonb_send;
+      const bytea* const sent = DatumGetByteaPP(DirectFunctionCall1(send, value.datum));
+      out.bytes(VARDATA_ANY(sent), VARSIZE_ANY_EXHDR(sent));
+      break;
+    }
+  }
+}
+
 bool next_copy_row(void* state, pg::CopyRow& out) {
   auto& source = *static_cast<Source*>(state);
   if (source.next == source.order.size()) {
@@ -76,7 +105,7 @@ bool next_copy_row(void* state, pg::CopyRow& out) {
     if (row.value.cleared || row.value.type != type) {
       out.null();
     } else {
-      ingest::put_value(out, row.value);
+      put_value(out, row.value);
     }
   }
   return true;

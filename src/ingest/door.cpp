@@ -99,18 +99,28 @@ Door* find(Oid database) {
   return nullptr;
 }
 
-// A door that nobody has, or whose database has been dropped.
-Door* find_free() {
-  if (Door* const door = find(InvalidOid)) {
-    return door;
+// A door that nobody has, or whose database has been dropped, among those from `first` to `last`.
+Door* find_free(uint32 first, uint32 last) {
+  for (uint32 number = first; number < last; ++number) {
+    if (doors()->doors[number].database == InvalidOid) {
+      return &doors()->doors[number];
+    }
   }
-  for (Door& door : doors()->doors) {
+  for (uint32 number = first; number < last; ++number) {
+    Door& door = doors()->doors[number];
     if (door.worker < 0 && door.inside == 0 && !pg::database_exists(door.database)) {
       discard_parcels(door);
       return &door;
     }
   }
   return nullptr;
+}
+
+// One that leads to the ring if possible.
+Door* find_free() {
+  const uint32 queues = ring() == nullptr ? 0 : ring()->queues();
+  Door* const door = find_free(0, queues);
+  return door != nullptr ? door : find_free(queues, door_count);
 }
 
 void take_over(Door& door) {

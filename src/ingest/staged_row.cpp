@@ -1,5 +1,6 @@
 #include "eav/ingest/staged_row.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "eav/pg/jsonb.hpp"
@@ -273,13 +274,8 @@ Size memory_of(HeapTuple tuple, TupleDesc description) {
   return bytes;
 }
 
-HeapTuple tuple_of(const StagedRow& row, TupleDesc description) {
-  if (row.tuple != nullptr) {
-    return row.tuple;
-  }
-  std::array<Datum, column_count> values{};
-  std::array<bool, column_count> nulls;
-  nulls.fill(true);
+void set_columns(const StagedRow& row, Datum* values, bool* nulls) {
+  std::fill_n(nulls, static_cast<int>(column_count), true);
   const auto set = [&](Column column, Datum datum) {
     values[column - 1] = datum;
     nulls[column - 1] = false;
@@ -301,6 +297,15 @@ HeapTuple tuple_of(const StagedRow& row, TupleDesc description) {
   } else if (!row.value.cleared) {
     set(column_of(row.value.type), datum_of(row.value));
   }
+}
+
+HeapTuple tuple_of(const StagedRow& row, TupleDesc description) {
+  if (row.tuple != nullptr) {
+    return row.tuple;
+  }
+  std::array<Datum, column_count> values{};
+  std::array<bool, column_count> nulls{};
+  set_columns(row, values.data(), nulls.data());
   return heap_form_tuple(description, values.data(), nulls.data());
 }
 

@@ -45,6 +45,9 @@ constexpr BlockNumber worth_rotating = 1024 * 1024 / BLCKSZ;
 // A leaf of 64 MB is rotated before its time.
 constexpr BlockNumber overdue = 64 * 1024 * 1024 / BLCKSZ;
 
+constexpr std::array<const char*, leaf_count> leaf_names = {
+    "entity_values_ingest_0", "entity_values_ingest_1", "entity_values_ingest_2"};
+
 TimestampTz last_rotation = 0;
 
 bool is_drained(Relation leaf, const core::SnapshotView& flushed) {
@@ -98,9 +101,15 @@ uint64 Leaves::blocks() const {
 }
 
 Leaves open_leaves() {
-  return {{table_open(pg::relation_oid("entity_values_ingest_0"), AccessShareLock),
-           table_open(pg::relation_oid("entity_values_ingest_1"), AccessShareLock),
-           table_open(pg::relation_oid("entity_values_ingest_2"), AccessShareLock)}};
+  Leaves leaves;
+  for (int slot = 0; slot < leaf_count; ++slot) {
+    leaves.relations[slot] = table_open(pg::relation_oid(leaf_names[slot]), AccessShareLock);
+  }
+  return leaves;
+}
+
+Relation open_leaf_for_writing(int slot) {
+  return table_open(pg::relation_oid(leaf_names[slot]), RowExclusiveLock);
 }
 
 void close_leaves(const Leaves& leaves) {

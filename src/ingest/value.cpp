@@ -73,35 +73,6 @@ Datum datum_of(const Value& value) {
   }
 }
 
-void put_value(pg::CopyRow& out, const Value& value) {
-  switch (value.type) {
-    case DataType::integer:
-      out.int8(value.integer);
-      break;
-    case DataType::floating:
-      out.float8(value.floating);
-      break;
-    case DataType::boolean:
-      out.boolean(value.boolean);
-      break;
-    case DataType::timestamp:
-      out.int8(value.timestamp);
-      break;
-    case DataType::text: {
-      const std::string_view view = text_view(value.datum);
-      out.bytes(view.data(), view.size());
-      break;
-    }
-    case DataType::numeric:
-    case DataType::json: {
-      PGFunction const send = value.type == DataType::numeric ? numeric_send : jsonb_send;
-      const bytea* const sent = DatumGetByteaPP(DirectFunctionCall1(send, value.datum));
-      out.bytes(VARDATA_ANY(sent), VARSIZE_ANY_EXHDR(sent));
-      break;
-    }
-  }
-}
-
 Rejection parse_value(std::string_view text, DataType type, Value& value) {
   value.type = type;
   value.cleared = false;

@@ -181,4 +181,31 @@ bool insert_into_one_partition(Relation parent, int columns, int filled_columns,
   return fits;
 }
 
+void append_rows(Relation table, FillRow fill, void* state, std::size_t count) {
+  const CommandId command = GetCurrentCommandId(true);
+  TupleTableSlot* slots[slots_per_round];
+  const std::size_t used = std::min(count, slots_per_round);
+  for (std::size_t i = 0; i < used; ++i) {
+    slots[i] = table_slot_create(table, nullptr);
+  }
+  MemoryContext const scratch =
+      AllocSetContextCreate(CurrentMemoryContext, "eav append", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext const caller = MemoryContextSwitchTo(scratch);
+  for (std::size_t start = 0; start < count; start += slots_per_round) {
+    CHECK_FOR_INTERRUPTS();
+    const std::size_t rows = std::min(slots_per_round, count - start);
+    for (std::size_t i = 0; i < rows; ++i) {
+      fill_slot(slots[i], fill, state, start + i);
+    }
+    table_multi_insert(table, slots, static_cast<int>(rows), command, TABLE_INSERT_SKIP_FSM,
+                       nullptr);
+    MemoryContextReset(scratch);
+  }
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(scratch);
+  for (std::size_t i = 0; i < used; ++i) {
+    ExecDropSingleTupleTableSlot(slots[i]);
+  }
+}
+
 }  // namespace eav::pg

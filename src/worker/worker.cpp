@@ -60,9 +60,9 @@ constexpr int leaving_patience = 1000;      // ms to wait for them when the serv
 constexpr int last_flushes = 3;             // failures after which the ring goes to staging
 
 struct Loop {
-  ingest::Door* door = nullptr;
-  bool is_open = false;  // the door has been opened
-  uint64 seen = 0;       // completed_transactions() before the last flush
+  ingest::Door* door = nullptr;  // none yet, or none to be had
+  bool is_open = false;          // the door has been opened, if there is one
+  uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   int failures = 0;
   bool was_locked_out = false;  // the last tick met a lock that a client holds
@@ -157,20 +157,33 @@ bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
 
+// Doors are for databases that have the extension.
+void find_door(Loop& loop) {
+  leave_if_not_needed();
+  if (loop.door == nullptr) {
+    loop.door = ingest::own_door();
+    if (loop.door != nullptr) {
+      ingest::attach_worker(*loop.door);
+    }
+  }
+}
+
 void open_door(Loop& loop) {
   begin("opening the door to the ring");
-  leave_if_not_needed();
-  const int64 epoch = flush::open_ring(*loop.door);
+  find_door(loop);
+  const int64 epoch = loop.door == nullptr ? 0 : flush::open_ring(*loop.door);
   end();
-  ingest::open_for_parcels(*loop.door, epoch);
+  if (loop.door != nullptr) {
+    ingest::open_for_parcels(*loop.door, epoch);
+  }
   loop.is_open = true;
 }
 
 void close_door(Loop& loop) {
-  if (loop.is_open) {
+  if (loop.door != nullptr) {
     ingest::close_to_parcels(*loop.door);
-    loop.is_open = false;
   }
+  loop.is_open = false;
 }
 
 bool has_parcels(const Loop& loop) {
@@ -187,7 +200,7 @@ void tick(Loop& loop) {
     close_door(loop);
     return;
   }
-  if (loop.door != nullptr && !loop.is_open) {
+  if (!loop.is_open) {
     open_door(loop);
   }
   if (loop.has_more || loop.seen != pg::completed_transactions() || has_parcels(loop) ||
@@ -409,10 +422,6 @@ void eav_worker_main(Datum argument) {
   wait_for_end_of(after);
   eav::pg::guarded([] {
     Loop loop;
-    loop.door = eav::ingest::own_door();
-    if (loop.door != nullptr) {
-      eav::ingest::attach_worker(*loop.door);
-    }
     run(loop);
   });
 }

@@ -5,7 +5,7 @@
 #   stream   from accepted to visible at fixed rates and as fast as it goes
 #   parser   the parser alone, against jsonb input
 #
-# BENCH_CALL_SECONDS=2 for each run of pgbench, BENCH_BATCH_VALUES=2000000 for each side of a
+# BENCH_CALL_SECONDS=3 for each run of pgbench, BENCH_BATCH_VALUES=2000000 for each side of a
 # round, which is what the ring takes, BENCH_STREAM_SECONDS=10 for each rate.
 
 for part in calls batches stream parser; do . "$HERE/ingest/$part.sh"; done

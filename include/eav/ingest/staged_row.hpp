@@ -85,6 +85,8 @@ Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, Timest
 // How much memory the values of the tuple take once they are unpacked. Reads no other page.
 Size memory_of(HeapTuple tuple, TupleDesc description);
 
+// The columns of staging for a value from the ring; those that say where it is staged are null.
+void set_columns(const StagedRow& row, Datum* values, bool* nulls);
 // The row as a tuple of staging, made when it has none.
 HeapTuple tuple_of(const StagedRow& row, TupleDesc description);
 

@@ -18,6 +18,8 @@ struct Leaves {
 // Opened for reading; locks stay until the end of the transaction.
 Leaves open_leaves();
 void close_leaves(const Leaves& leaves);
+// One of them; the lock, which keeps it from being emptied, stays until the end of the transaction.
+Relation open_leaf_for_writing(int slot);
 
 // What a batch is made of: rows that `current` sees and `previous` does not, up to `limit`.
 struct BatchRule {

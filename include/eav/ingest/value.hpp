@@ -2,7 +2,6 @@
 #pragma once
 
 #include "eav/core/value.hpp"
-#include "eav/pg/copy.hpp"
 #include "eav/pg/postgres.hpp"
 
 namespace eav::ingest {
@@ -28,8 +27,6 @@ struct Value {
 
 // The value as the server's datum of its type.
 Datum datum_of(const Value& value);
-// The same, as the next field of a row for COPY.
-void put_value(pg::CopyRow& out, const Value& value);
 
 // Text as a value of the type, by the rules of core/value.hpp, then by the type's own input
 // function for what those leave open (timestamps in other forms, JSON).

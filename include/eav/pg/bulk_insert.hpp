@@ -19,4 +19,9 @@ using FillRow = void (*)(void* state, std::size_t row, Datum* values, bool* null
 bool insert_into_one_partition(Relation parent, int columns, int filled_columns, FillRow fill,
                                void* state, std::size_t count, std::size_t first, std::size_t last);
 
+// Writes rows 0 to count - 1 into a table that has no indexes, each behind the one before: where
+// they lie is the order in which they came. COPY and INSERT fill gaps in pages further ahead. Looks
+// at no trigger and no constraint.
+void append_rows(Relation table, FillRow fill, void* state, std::size_t count);
+
 }  // namespace eav::pg

@@ -4,7 +4,7 @@
 # protocol itself costs is "SELECT 1" (empty). The worker flushes meanwhile, and pgbench, backends and worker share the machine: the processor time
 # of each, divided by the number of events, stands beside.
 
-CALL_SECONDS=${BENCH_CALL_SECONDS:-2}
+CALL_SECONDS=${BENCH_CALL_SECONDS:-3}
 ATTRIBUTES=8
 
 ingest_calls() {

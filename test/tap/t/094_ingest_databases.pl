@@ -16,6 +16,7 @@ note "seed $seed";
 
 # What comes sooner than a minute was not waited for.
 my $quick = 20;
+$EavCluster::patience = 30;
 my $node = EavCluster->ready(
 	'main',
 	autovacuum => 'off',
@@ -119,6 +120,20 @@ subtest 'a stop with load in all of them' => sub {
 		}
 		$control = $node->client;
 	}
+};
+
+# --- databases that have no extension ---------------------------------------------------------------
+
+subtest 'databases without the extension take no place' => sub {
+	my $other = EavCluster->ready('other', extension => 0, 'eav.ring_databases' => 1);
+	$other->ask("CREATE DATABASE $_") foreach qw(app bare);
+	$other->ask('CREATE EXTENSION eav_ext CASCADE', 'app');
+	foreach (1 .. 3)
+	{
+		$other->restart;
+		ok($other->wait_for('SELECT is_open FROM eav.stat_ingest', 't', 'app'), 'the only one that has it uses the ring');
+	}
+	$other->stop;
 };
 
 # --- databases that go -----------------------------------------------------------------------------------
