@@ -21,10 +21,12 @@
 // is decided by a compare-and-swap on the word of its first head; the taker alone then changes the
 // others.
 //
-// Free list. A queue of hints: the number of a slab that is perhaps free. store() pops a hint and
+// Free list. A stack of hints: the number of a slab that is perhaps free. The slab that was freed
+// last is used first, so that no more of the ring is touched than is in use at one time: the rest
+// of it need not be in anybody's caches, or be mapped by each new process. store() pops a hint and
 // tries the owner word. When that fails somebody else has the slab, and the hint is dropped.
 // release() first makes the word free and then pushes a hint. So there may be a hint too many,
-// which is harmless; and when nobody was killed, there is one for each free slab, in the queue or
+// which is harmless; and when nobody was killed, there is one for each free slab, in the stack or
 // in the hands of a process that is about to try it or to push it: a hint is only used up by a
 // claim, or by finding a slab claimed, and whoever has claimed it gives a new one after it.
 //
@@ -87,7 +89,8 @@
 // Races that are accepted.
 //   - Two parcels of several slabs that compete for the last ones may both be refused, although one
 //     alone would fit; so may one that comes while another is given back.
-//   - The links of boost's queues carry tags of 16 bits against the ABA problem. A process that is
+//   - The links of boost's queues and stacks carry tags of 16 bits against the ABA problem. A
+//   process that is
 //     interrupted inside push() or pop(), within some nanoseconds, while the others do exactly a
 //     multiple of 65,536 operations of the kind that counts the same tag, and end with the same
 //     node in that place, goes on with what it read before. Then entries may be lost or come twice;
@@ -116,6 +119,7 @@
 
 #include <algorithm>
 #include <boost/lockfree/queue.hpp>
+#include <boost/lockfree/stack.hpp>
 #include <cstring>
 #include <new>
 #include <type_traits>
@@ -140,6 +144,8 @@ constexpr std::size_t free_capacity = 65'500;  // boost numbers its nodes with 1
 
 template <std::size_t entries>
 using Queue = boost::lockfree::queue<std::uint16_t, boost::lockfree::capacity<entries>>;
+template <std::size_t entries>
+using Stack = boost::lockfree::stack<std::uint16_t, boost::lockfree::capacity<entries>>;
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
@@ -187,7 +193,7 @@ struct alignas(cache_line) Ring::Slab {
 };
 
 struct alignas(cache_line) Ring::FreeList {
-  Queue<free_capacity> hints;
+  Stack<free_capacity> hints;
 };
 
 struct alignas(cache_line) Ring::ReadyList {
