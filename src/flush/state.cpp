@@ -143,7 +143,7 @@ int64 open_ring(ingest::Door& door) {
   if (queue_of(door) == core::Ring::none) {
     return epoch;
   }
-  const bool is_marked = !pg::cell(0, 2).is_null;
+  const pg::Cell marked = pg::cell(0, 2);
   // What producers have left that have not died in good order.
   take_published(&door);
   LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
@@ -154,9 +154,7 @@ int64 open_ring(ingest::Door& door) {
       },
       nullptr);
   LWLockRelease(AddinShmemInitLock);
-  if (!is_marked) {
-    // Left by an extension that was dropped.
-    ingest::discard_parcels(door);
+  if (marked.is_null) {
     mark.run({Int64GetDatum(ingest::ring_generation())});
   }
   return epoch;

@@ -99,6 +99,25 @@ Door* find(Oid database) {
   return nullptr;
 }
 
+// Releases what is there for a flush, unread.
+void discard_parcels(Door& door) {
+  const uint32 queue = queue_of(door);
+  if (queue == core::Ring::none) {
+    return;
+  }
+  uint32 head = door.taken_first;
+  door.taken_first = core::Ring::none;
+  door.taken_last = core::Ring::none;
+  do {
+    while (head != core::Ring::none) {
+      const uint32 next = ring()->next_of(head);
+      ring()->release(head);
+      head = next;
+    }
+    head = ring()->take(queue);
+  } while (head != core::Ring::none);
+}
+
 // A door that nobody has, or whose database has been dropped, among those from `first` to `last`.
 Door* find_free(uint32 first, uint32 last) {
   for (uint32 number = first; number < last; ++number) {
@@ -201,24 +220,6 @@ bool has_parcels(const Door& door) {
   const uint32 queue = queue_of(door);
   return queue != core::Ring::none &&
          (door.taken_first != core::Ring::none || ring()->has_published(queue));
-}
-
-void discard_parcels(Door& door) {
-  const uint32 queue = queue_of(door);
-  if (queue == core::Ring::none) {
-    return;
-  }
-  uint32 head = door.taken_first;
-  door.taken_first = core::Ring::none;
-  door.taken_last = core::Ring::none;
-  do {
-    while (head != core::Ring::none) {
-      const uint32 next = ring()->next_of(head);
-      ring()->release(head);
-      head = next;
-    }
-    head = ring()->take(queue);
-  } while (head != core::Ring::none);
 }
 
 void attach_worker(Door& door) {

@@ -1,5 +1,9 @@
 #include "eav/ingest/event_row.hpp"
 
+extern "C" {
+#include <utils/syscache.h>
+}
+
 namespace eav::ingest {
 
 using core::DataType;
@@ -33,6 +37,10 @@ Rejection read_value(const EventReader::Value& from, StagedRow& row) {
 
 void read_events(std::span<const uint8> parcel, TupleDesc description,
                  core::ArenaVector<StagedRow>& rows, Rejects& rejects) {
+  if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(header_of(parcel).function))) {
+    ereport(LOG, (errmsg("eav_ext: values for an extension that has been dropped are discarded")));
+    return;
+  }
   EventReader reader = events_of(parcel);
   EventReader::Value value;
   EventReader::Reject event;

@@ -87,6 +87,7 @@ Datum ingest(FunctionCallInfo fcinfo, std::string_view payload, const text* ack)
   check_server();
   Accepted accepted{};
   accepted.is_durable = is_durable(ack);
+  accepted.function = fcinfo->flinfo->fn_oid;
   accepted.bytes = payload.size();
   Parcel parcel(pg::throwing_arena_of(CurrentMemoryContext));
   accepted.counts = parse(padded_copy(payload), parcel);

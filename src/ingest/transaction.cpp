@@ -247,7 +247,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   }
   Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
   set_header(parcel, {accepted.counts.values + accepted.counts.rejected, present_command(),
-                      calls.count == 0});
+                      accepted.function, calls.count == 0});
   const auto stored = store(parcel);
   // From here to the end of the call nothing may raise.
   if (stored) {

@@ -62,6 +62,7 @@ constexpr int last_flushes = 3;             // failures after which the ring goe
 struct Loop {
   ingest::Door* door = nullptr;  // none yet, or none to be had
   bool is_open = false;          // the door has been opened, if there is one
+  Oid extension = InvalidOid;    // that it was opened for, by a table of it
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   int failures = 0;
@@ -138,6 +139,8 @@ void run_flush(Loop& loop) {
   }
   begin("SELECT eav.stage_flush()");
   leave_if_not_needed();
+  // Dropped and created anew: the door is marked as open in a table that is gone.
+  loop.is_open = loop.is_open && loop.extension == pg::relation_oid("flush_state");
   check_at_once.run({});
   flush.run({Int64GetDatum(settings.flush_batch_values)});
   end();
@@ -172,6 +175,7 @@ void open_door(Loop& loop) {
   begin("opening the door to the ring");
   find_door(loop);
   const int64 epoch = loop.door == nullptr ? 0 : flush::open_ring(*loop.door);
+  loop.extension = pg::relation_oid("flush_state");
   end();
   if (loop.door != nullptr) {
     ingest::open_for_parcels(*loop.door, epoch);

@@ -82,9 +82,6 @@ bool has_requests(const Door& door);
 // True when there are parcels for a flush.
 bool has_parcels(const Door& door);
 
-// Under the flush lock: releases what is there for a flush, unread.
-void discard_parcels(Door& door);
-
 // For the worker of the database.
 void attach_worker(Door& door);  // until the process ends
 void open_for_parcels(Door& door, int64 epoch);

@@ -8,7 +8,8 @@
 namespace eav::ingest {
 
 // Appends the values of the parcel to `rows`, and to `rejects` its rejected events and the values
-// that are no value of their type for the server. Rows refer to the parcel. `description` is that
+// that are no value of their type for the server; nothing when the parcel is not for this
+// extension. Rows refer to the parcel. `description` is that
 // of staging.
 void read_events(std::span<const uint8> parcel, TupleDesc description,
                  core::ArenaVector<StagedRow>& rows, Rejects& rejects);

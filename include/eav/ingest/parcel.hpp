@@ -14,6 +14,9 @@ struct ParcelHeader {
   uint64 values;  // and rejected events: what a flush will have to do
   // Commands of its transaction before it, when that had an id by then; else 0.
   CommandId command;
+  // The function that was called. It is gone when the extension has been dropped since, and the
+  // parcel is not meant for another one that may be there now.
+  Oid function;
   // The first of its transaction; those of one transaction follow each other in the ring.
   bool starts_transaction;
 };

@@ -10,6 +10,7 @@ struct Accepted {
   core::EventCounts counts;
   uint64 bytes;  // of the payload
   bool is_durable;
+  Oid function;  // that was called
 };
 
 // Puts the parcel into the ring or, where that cannot be, into staging. Returns the ticket.
