@@ -75,7 +75,10 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
         if (finished.items[i].finish.parcels > 0) {
           ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                           errmsg("cannot PREPARE a transaction that has flushed values from "
-                                 "shared memory")));
+                                 "shared memory"),
+                          errdetail("They are released there when it commits, which must not "
+                                    "wait."),
+                          errhint("Call eav.stage_flush() in a transaction of its own.")));
         }
       }
       finished.count = 0;
