@@ -144,7 +144,7 @@ void run_flush(Loop& loop) {
   check_at_once.run({});
   flush.run({Int64GetDatum(settings.flush_batch_values)});
   end();
-  loop.has_more = flush::last_flush_left_more();
+  loop.has_more = flush::last_flush_left_more() || !loop.is_open;
 }
 
 void run_maintenance(Loop& loop) {

@@ -162,13 +162,13 @@ my $vacuum = join "\n", (map {
 
 # What wants a leaf for itself queues behind open transactions, and everybody else behind it: so
 # it gives up soon, and is done where it was lucky.
-my $vacuum_full = join "\n", "SET lock_timeout = '100ms';", '\set ON_ERROR_STOP 0', (map {
+my $vacuum_full = join "\n", "SET lock_timeout = '200ms';", '\set ON_ERROR_STOP 0', (map {
 	"VACUUM FULL eav.entity_values_ingest_$_;
 	 SELECT 'full' FROM pg_class
 	 WHERE oid = 'eav.entity_values_ingest_$_'::regclass AND relfilenode <> oid;
 	 VACUUM FULL eav.flush_state;
 	 SELECT pg_sleep(0.2);"
-} (0, 1, 2) x 10), '';
+} (0, 1, 2) x 20), '';
 
 # --- the run -------------------------------------------------------------------------------
 

@@ -152,10 +152,11 @@ SQL
 
 # Sections by the name of their object, up to the next heading.
 my %sections = $reference =~ /^#### (eav\.\w+)\n(.*?)(?=^#|\z)/msg;
-my %described;    # functions by their first line of code
+my %described;    # functions by the lines of code that their section begins with
 foreach my $name (keys %sections)
 {
-	$described{$name} = $1 if $sections{$name} =~ /^\n`(.+)`$/m;
+	my ($lines) = $sections{$name} =~ /\A((?:\n`.+`\n)+)/;
+	$described{$name} = [ $lines =~ /^`(.+)`$/mg ] if defined $lines;
 }
 
 # Types as one writes them.
@@ -192,9 +193,10 @@ FROM pg_proc p JOIN $member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regc
 WHERE p.proname NOT LIKE '\\_%'
 SQL
 $signatures =~ s/'1 mon'::interval/'1 month'/g;
+$signatures =~ s/'00:00:05'::interval/'5s'/g;
 $signatures =~ s/::\w+(\[\])?//g;
 $signatures =~ tr/"//d;
-is(join("\n", sort values %described), $signatures, 'signatures of the functions');
+is(join("\n", sort map { @$_ } values %described), $signatures, 'signatures of the functions');
 
 # The arguments in the text of a function, and the columns of its result.
 foreach my $name (sort keys %described)
@@ -211,7 +213,7 @@ foreach my $name (sort keys %described)
 		WITH ORDINALITY AS a (name, mode, type, n)
 		WHERE p.pronamespace = 'eav'::regnamespace AND 'eav.' || p.proname = '$name'";
 	is($arguments,
-		$node->safe_psql('reference', "SELECT a.name $function AND coalesce(a.mode, 'i') = 'i' ORDER BY a.n"),
+		$node->safe_psql('reference', "SELECT a.name $function AND coalesce(a.mode, 'i') = 'i' GROUP BY a.name, a.n ORDER BY a.n"),
 		"arguments of $name()");
 	is($result,
 		short_types($node->safe_psql('reference',
