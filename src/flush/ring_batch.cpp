@@ -162,6 +162,7 @@ RingBatch read_ring(Door* door, int64 max_values) {
   }
   const core::Ring& ring = *ingest::ring();
   std::size_t transactions = 0;
+  uint32 slabs = 0;
   for (uint32 head = first_unwritten(*door); head != core::Ring::none; head = ring.next_of(head)) {
     CHECK_FOR_INTERRUPTS();
     const ParcelBytes parcel{copy_of(head), ring.order_of(head)};
@@ -169,7 +170,11 @@ RingBatch read_ring(Door* door, int64 max_values) {
     transactions += header.starts_transaction ? 1 : 0;
     batch.parcels.push_back(parcel);
     batch.values += header.values;
-    if (max_values > 0 && transactions > 1 && batch.values > static_cast<uint64>(max_values)) {
+    slabs += core::Ring::slabs_for(parcel.bytes.size());
+    // Producers get the slabs back when the flush has committed: they must not wait for all.
+    const bool is_enough =
+        batch.values > static_cast<uint64>(max_values) || slabs > ring.slabs() / 4;
+    if (max_values > 0 && transactions > 1 && is_enough) {
       keep_transactions(batch, transactions - 1);
       break;
     }
@@ -188,7 +193,7 @@ core::ArenaVector<core::TransactionCount> transactions_of(const RingBatch& batch
     counts.back().rows += header.values;
   }
   if (batch.has_more) {
-    // How large it is does not matter: it did not fit without staged rows either.
+    // As large as a whole batch, for it must not be taken.
     counts.push_back({batch.next_order, static_cast<uint64>(max_values)});
   }
   return counts;

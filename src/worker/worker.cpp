@@ -17,10 +17,9 @@
 // Only a worker opens the door to the ring (ingest/door.cpp), and before it leaves, for whatever
 // reason, it closes the door, waits until no producer is inside any more (a second at most, unless
 // the server is stopping), and flushes what has come in; a lock timeout of a second keeps that from
-// taking long. What it cannot flush then, because flushes fail or are switched
-// off, it moves from the ring to staging, which survives a stop. Should even that fail, or the
-// worker be dead already, the mark in staging_epoch stays, and the next flush after the start
-// records a gap.
+// taking long. What is in the ring then, because there was much of it, or flushes fail or are
+// switched off, it moves to staging, which survives a stop. Should even that fail, or the worker be
+// dead already, the mark in staging_epoch stays, and the next flush after the start records a gap.
 #include "eav/worker/worker.hpp"
 
 #include "eav/flush/flush.hpp"
@@ -55,9 +54,9 @@ namespace {
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
 constexpr int short_delay = 100;            // ms until something is looked at again, at most
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
+constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
-constexpr int last_flushes = 3;             // failures after which the ring goes to staging
 
 struct Loop {
   ingest::Door* door = nullptr;  // none yet, or none to be had
@@ -339,15 +338,11 @@ void flush_what_is_left(Loop& loop) {
   if (loop.door != nullptr) {
     wait_for_producers(loop);
   }
-  for (int failures = 0; settings.worker_enabled && failures < last_flushes;) {
-    loop.has_more = true;
-    failures += attempt(loop, run_flush) ? 0 : 1;
-    if (!loop.has_more && !has_parcels(loop)) {
-      break;
-    }
+  if (settings.worker_enabled) {
+    attempt(loop, run_flush);
   }
-  if (has_parcels(loop) && attempt(loop, move_ring_to_staging)) {
-    ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
+  for (int tries = 0; has_parcels(loop) && tries < last_tries; ++tries) {
+    attempt(loop, move_ring_to_staging);
   }
   if (loop.door != nullptr && loop.door->inside == 0 && !has_parcels(loop)) {
     attempt(loop, mark_ring_empty);

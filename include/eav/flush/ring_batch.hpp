@@ -29,7 +29,7 @@ uint64 begin_flush(ingest::Door* door);
 // Takes what has been published by now off the queue.
 void take_published(ingest::Door* door);
 // What has been taken and not been written by this transaction yet: whole transactions with at most
-// max_values together (0: no limit) but at least one.
+// max_values together (0: no limit), in a quarter of the ring, but at least one.
 RingBatch read_ring(ingest::Door* door, int64 max_values);
 // The transactions of the batch, for core::end_batch(); with the first that has been left, if any.
 core::ArenaVector<core::TransactionCount> transactions_of(const RingBatch& batch, int64 max_values);
