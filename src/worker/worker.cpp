@@ -323,6 +323,7 @@ void move_ring_to_staging(Loop& loop) {
   }
   flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0});
   end();
+  ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
 }
 
 void mark_ring_empty(Loop& /*loop*/) {
