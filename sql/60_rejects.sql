@@ -96,7 +96,7 @@ BEGIN
             staged.observed_at := clock_timestamp();
             staged.cleared := false;
             staged := jsonb_populate_record(staged, (reject.payload - lost) || correction);
-        EXCEPTION WHEN data_exception THEN
+        EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
             failed := failed + 1;
             first_failure := coalesce(first_failure,
                                       format('reject_id %s: %s', reject.reject_id, SQLERRM));

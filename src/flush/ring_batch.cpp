@@ -1,5 +1,7 @@
 #include "eav/flush/ring_batch.hpp"
 
+#include <algorithm>
+
 #include "eav/core/error.hpp"
 #include "eav/ingest/parcel.hpp"
 #include "eav/pg/memory.hpp"
@@ -27,6 +29,16 @@ struct FinishedList {
 };
 FinishedList finished;
 
+// Before the parcels are released.
+void tell_of_move(Door& door, const Finish& finish) {
+  uint32 head = door.taken_first;
+  for (std::size_t parcels = finish.parcels; parcels > 0; --parcels) {
+    door.moved_below = std::max<uint64>(door.moved_below, ingest::ring()->sequence_of(head) + 1);
+    head = ingest::ring()->next_of(head);
+  }
+  door.moved_by = finish.number;
+}
+
 void release(Door& door, std::size_t parcels) {
   core::Ring* const ring = ingest::ring();
   for (; parcels > 0; --parcels) {
@@ -49,6 +61,9 @@ void on_commit() {
   }
   for (int i = 0; i < finished.count; ++i) {
     const Finish& finish = finished.items[i].finish;
+    if (finish.is_move) {
+      tell_of_move(door, finish);
+    }
     release(door, finish.parcels);
     if (finish.left_nothing) {
       door.flush_completed = finish.number;

@@ -110,6 +110,8 @@ void record_gap(const char* reason) {
       "INSERT INTO eav.staging_epoch (epoch) SELECT epoch FROM state",
       {TEXTOID});
   record.run({CStringGetTextDatum(reason)});
+  // Tickets carry the epoch: no other crash may make it go back.
+  ForceSyncCommit();
   ereport(LOG, (errmsg("eav_ext: %s", reason),
                 errdetail("Values that were accepted and not yet flushed are lost; the window is "
                           "in eav.ingest_gaps.")));

@@ -5,11 +5,12 @@
 // server makes one write serve all who want one at the same time.
 //
 // A parcel in the ring is flushed when its slab holds it no more: a flush releases it after its
-// commit. Values in staging are flushed when the snapshot in flush_state sees their transaction. It
-// does not move on for transactions that staged nothing in the end, and cannot be read in a commit
-// callback, where no transaction is under way any more; so it is as good when a flush has left
-// nothing behind that began after the transaction had ended (by its number, or since all
-// transactions up to it had ended then).
+// commit. (A worker that leaves may have moved it to staging; then it takes one more flush.) Values
+// in staging are flushed when the snapshot in flush_state sees their transaction. It does not move
+// on for transactions that staged nothing in the end, and cannot be read in a commit callback,
+// where no transaction is under way any more; so it is as good when a flush has left nothing behind
+// that began after the transaction had ended (by its number, or since all transactions up to it had
+// ended then).
 #include "eav/ingest/acknowledge.hpp"
 
 #include "eav/core/ticket.hpp"
@@ -36,6 +37,7 @@ namespace {
 // How long a wait sleeps before it looks again by itself, ms: a worker that has just come knows
 // nothing of requests that were made before.
 constexpr int64 look_interval = 50;
+constexpr long pause_after_wake_up = 1000;  // microseconds
 
 // Time left for a sleep, ms; 0 when the time is over.
 long next_sleep(TimestampTz deadline) {
@@ -92,9 +94,10 @@ const char* interruption() {
 }
 
 bool is_durable(const Door& door, const Commit& commit, uint64 begun) {
-  const bool is_in_ring = commit.last.head != core::Ring::none &&
-                          ring()->is_stored(commit.last.head, commit.last.sequence);
-  return !is_in_ring && (!commit.has_spilled || door.flush_completed > begun);
+  const bool is_ring_done = commit.last.head == core::Ring::none ||
+                            (!ring()->is_stored(commit.last.head, commit.last.sequence) &&
+                             is_flushed_when_released(door, commit.last.sequence));
+  return is_ring_done && (!commit.has_spilled || door.flush_completed > begun);
 }
 
 // Whether the snapshot in flush_state sees the transaction.
@@ -121,7 +124,9 @@ struct Watch {
 
   bool is_flushed() {
     if (!ticket.is_spilled) {
-      return ring() == nullptr || !ring()->is_stored(ticket.slab(), ticket.sequence());
+      const bool is_stored =
+          ring() != nullptr && ring()->is_stored(ticket.slab(), ticket.sequence());
+      return !is_stored && (door == nullptr || is_flushed_when_released(*door, ticket.sequence()));
     }
     if (door != nullptr && !begun && has_ended(ticket.xid())) {
       begun = door->flushes_begun;
@@ -210,6 +215,9 @@ void wait_after_commit(Door* door, const Commit& commit) {
       break;
     }
     ConditionVariableCancelSleep();
+    // Up to PostgreSQL 15 a wake-up that one does not need goes to the next in the list; two who
+    // are not served would pass it to and fro. For a moment nobody is there to take it.
+    pg_usleep(pause_after_wake_up);
   }
   ConditionVariableCancelSleep();
   if (interrupted == nullptr && is_in_time) {

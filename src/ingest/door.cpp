@@ -31,6 +31,7 @@
 
 #include <new>
 
+#include "eav/core/ticket.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/settings.hpp"
@@ -79,12 +80,13 @@ Size size_of_ring() {
   return slab_count() == 0 ? 0 : core::Ring::size_for(slab_count(), queue_count());
 }
 
-// Sequence numbers go on where another run of the server left them, by and large: with
-// milliseconds, no server stores that many parcels.
+// Sequence numbers go on above those of an earlier run of the server: with milliseconds, for no
+// server stores that many parcels.
+uint64 present_sequence() { return static_cast<uint64>(GetCurrentTimestamp() / 1000); }
+
 void initialize_ring(void* memory) {
   if (slab_count() > 0) {
-    core::Ring::create(memory, slab_count(), queue_count(),
-                       static_cast<uint64>(GetCurrentTimestamp() / 1000));
+    core::Ring::create(memory, slab_count(), queue_count(), present_sequence());
   }
 }
 
@@ -97,25 +99,6 @@ Door* find(Oid database) {
     }
   }
   return nullptr;
-}
-
-// Releases what is there for a flush, unread.
-void discard_parcels(Door& door) {
-  const uint32 queue = queue_of(door);
-  if (queue == core::Ring::none) {
-    return;
-  }
-  uint32 head = door.taken_first;
-  door.taken_first = core::Ring::none;
-  door.taken_last = core::Ring::none;
-  do {
-    while (head != core::Ring::none) {
-      const uint32 next = ring()->next_of(head);
-      ring()->release(head);
-      head = next;
-    }
-    head = ring()->take(queue);
-  } while (head != core::Ring::none);
 }
 
 // A door that nobody has, or whose database has been dropped, among those from `first` to `last`.
@@ -146,6 +129,8 @@ void take_over(Door& door) {
   new (&door.counters) Counters();
   door.epoch = 0;
   door.requests = 0;
+  door.moved_below = present_sequence();
+  door.moved_by = 0;
   door.database = MyDatabaseId;
 }
 
@@ -216,10 +201,37 @@ void request_flush(Door& door, Request reason) {
 
 bool has_requests(const Door& door) { return door.requests != 0; }
 
+bool is_flushed_when_released(const Door& door, uint64 sequence) {
+  // Numbers that keep their low bits only are compared as far as half their range goes.
+  const uint64 behind = core::Ticket::short_sequence(door.moved_below - sequence - 1);
+  const bool may_have_moved = behind < (uint64{1} << (core::Ticket::sequence_bits - 1));
+  return !may_have_moved || door.flush_completed > door.moved_by;
+}
+
 bool has_parcels(const Door& door) {
   const uint32 queue = queue_of(door);
   return queue != core::Ring::none &&
          (door.taken_first != core::Ring::none || ring()->has_published(queue));
+}
+
+Door* find_own_door() { return find(MyDatabaseId); }
+
+void discard_parcels(Door& door) {
+  const uint32 queue = queue_of(door);
+  if (queue == core::Ring::none) {
+    return;
+  }
+  uint32 head = door.taken_first;
+  door.taken_first = core::Ring::none;
+  door.taken_last = core::Ring::none;
+  do {
+    while (head != core::Ring::none) {
+      const uint32 next = ring()->next_of(head);
+      ring()->release(head);
+      head = next;
+    }
+    head = ring()->take(queue);
+  } while (head != core::Ring::none);
 }
 
 void attach_worker(Door& door) {

@@ -26,6 +26,7 @@
 #include "eav/ingest/staging.hpp"
 
 #include "eav/core/value.hpp"
+#include "eav/ingest/staged_row.hpp"
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
@@ -90,6 +91,17 @@ bool is_due(BlockNumber blocks) {
                                                           settings.rotation_interval * 1000));
 }
 
+Relation open_leaf(int slot, LOCKMODE lock) {
+  Relation const leaf = table_open(pg::relation_oid(leaf_names[slot]), lock);
+  if (RelationGetDescr(leaf)->natts != column_count) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("table eav.entity_values_ingest has been altered"),
+                    errdetail("It must have the columns that the extension gave it."),
+                    errhint("Undo the ALTER TABLE.")));
+  }
+  return leaf;
+}
+
 }  // namespace
 
 uint64 Leaves::blocks() const {
@@ -103,14 +115,12 @@ uint64 Leaves::blocks() const {
 Leaves open_leaves() {
   Leaves leaves;
   for (int slot = 0; slot < leaf_count; ++slot) {
-    leaves.relations[slot] = table_open(pg::relation_oid(leaf_names[slot]), AccessShareLock);
+    leaves.relations[slot] = open_leaf(slot, AccessShareLock);
   }
   return leaves;
 }
 
-Relation open_leaf_for_writing(int slot) {
-  return table_open(pg::relation_oid(leaf_names[slot]), RowExclusiveLock);
-}
+Relation open_leaf_for_writing(int slot) { return open_leaf(slot, RowExclusiveLock); }
 
 void close_leaves(const Leaves& leaves) {
   for (Relation leaf : leaves.relations) {

@@ -30,6 +30,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/pg/guard.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
 
@@ -94,6 +95,9 @@ void pin_settings() {
   pin("synchronous_commit", "off");
   pin("lock_timeout", "1s");
   pin("statement_timeout", "0");
+  if (pg::has_transaction_timeout) {
+    pin("transaction_timeout", "0");
+  }
   pin("row_security", "off");
   pin("session_replication_role", "origin");
 }
@@ -116,6 +120,13 @@ void end() {
 
 void leave_if_not_needed() {
   if (!OidIsValid(pg::find_relation("flush_state"))) {
+    if (ingest::Door* const door = ingest::find_own_door()) {
+      ingest::close_to_parcels(*door);
+      if (door->inside > 0) {
+        proc_exit(1);  // to come back for what they may publish
+      }
+      ingest::discard_parcels(*door);
+    }
     ereport(LOG, (errmsg("eav_ext flush worker leaves: database has no extension eav_ext")));
     proc_exit(0);
   }
@@ -159,6 +170,12 @@ bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
 
+// As eav.stage_flush() does by itself: what triggers do, they do with the rights of the owner.
+template <typename Work>
+void as_owner(Work&& work) {
+  pg::as_owner(pg::relation_oid("flush_state"), work);
+}
+
 // Doors are for databases that have the extension.
 void find_door(Loop& loop) {
   leave_if_not_needed();
@@ -173,7 +190,10 @@ void find_door(Loop& loop) {
 void open_door(Loop& loop) {
   begin("opening the door to the ring");
   find_door(loop);
-  const int64 epoch = loop.door == nullptr ? 0 : flush::open_ring(*loop.door);
+  int64 epoch = 0;
+  if (loop.door != nullptr) {
+    as_owner([&] { epoch = flush::open_ring(*loop.door); });
+  }
   loop.extension = pg::relation_oid("flush_state");
   end();
   if (loop.door != nullptr) {
@@ -318,10 +338,12 @@ void move_ring_to_staging(Loop& loop) {
   const uint64 number = flush::begin_flush(loop.door);
   flush::take_published(loop.door);
   const flush::RingBatch ring = flush::read_ring(loop.door, 0);
-  for (const flush::ParcelBytes& parcel : ring.parcels) {
-    ingest::spill(parcel.bytes);
-  }
-  flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0});
+  as_owner([&] {
+    for (const flush::ParcelBytes& parcel : ring.parcels) {
+      ingest::spill(parcel.bytes);
+    }
+  });
+  flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0, true});
   end();
   ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
 }
@@ -329,7 +351,7 @@ void move_ring_to_staging(Loop& loop) {
 void mark_ring_empty(Loop& /*loop*/) {
   begin("closing the door to the ring");
   leave_if_not_needed();
-  flush::mark_ring_empty();
+  as_owner([] { flush::mark_ring_empty(); });
   end();
 }
 

@@ -42,6 +42,7 @@ struct Finish {
   std::size_t parcels;
   bool left_nothing;
   uint64 ended_below;  // all transactions below had ended when it took its snapshot
+  bool is_move;        // the parcels have gone to staging instead
 };
 void finish_flush(ingest::Door* door, const Finish& finish);
 

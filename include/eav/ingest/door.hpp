@@ -54,7 +54,12 @@ struct Door {
   std::atomic<uint64> flush_completed;  // the last one that left nothing behind
   std::atomic<uint64> flushed_below;    // transactions that had ended before it began
   std::atomic<XLogRecPtr> flush_end;    // in WAL, of the last one that wrote
-  ConditionVariable flushed;            // something of the above has changed
+  // Parcels with a lower sequence number may have gone from the ring to staging, by the last flush
+  // with that number, or in an earlier run of the server: they are flushed with the next one that
+  // leaves nothing behind.
+  std::atomic<uint64> moved_below;
+  std::atomic<uint64> moved_by;
+  ConditionVariable flushed;  // something of the above has changed
 
   Counters counters;
 };
@@ -79,8 +84,16 @@ void leave(Door& door);
 // Wakes the worker, unless it has been told already.
 void request_flush(Door& door, Request reason);
 bool has_requests(const Door& door);
+// Whether a parcel with this sequence number (its low bits will do), once it is no longer in the
+// ring, is in history for sure.
+bool is_flushed_when_released(const Door& door, uint64 sequence);
 // True when there are parcels for a flush.
 bool has_parcels(const Door& door);
+
+// The door that this database has, or null.
+Door* find_own_door();
+// Releases what is there for a flush, unread. Nobody else may take parcels meanwhile.
+void discard_parcels(Door& door);
 
 // For the worker of the database.
 void attach_worker(Door& door);  // until the process ends

@@ -96,6 +96,9 @@ inline bool is_summarizing([[maybe_unused]] const IndexInfo* index) {
 #endif
 }
 
+// A setting that would end a worker in the middle of its work.
+constexpr bool has_transaction_timeout = PG_VERSION_NUM >= 170000;
+
 // The number of this process among the server's, for SetLatch() by others.
 inline int own_process_number() {
 #if PG_VERSION_NUM >= 170000
