@@ -21,10 +21,9 @@ struct Finished {
   SubTransactionId level;
   Finish finish;
 };
+// Lives as long as the backend.
 struct FinishedList {
-  Finished* items;
-  int count;
-  int capacity;
+  core::ArenaVector<Finished> items;
   Door* door;
 };
 FinishedList finished;
@@ -59,8 +58,7 @@ void on_commit() {
   if (XactLastCommitEnd > door.flush_end) {
     door.flush_end = XactLastCommitEnd;
   }
-  for (int i = 0; i < finished.count; ++i) {
-    const Finish& finish = finished.items[i].finish;
+  for (const auto& [level, finish] : finished.items) {
     if (finish.is_move) {
       tell_of_move(door, finish);
     }
@@ -70,12 +68,12 @@ void on_commit() {
       door.flushed_below = finish.ended_below;
     }
   }
-  finished.count = 0;
+  finished.items.clear();
   ConditionVariableBroadcast(&door.flushed);
 }
 
 void on_transaction_end(XactEvent event, void* /*argument*/) {
-  if (finished.count == 0) {
+  if (finished.items.empty()) {
     return;
   }
   switch (event) {
@@ -83,11 +81,11 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
       on_commit();
       break;
     case XACT_EVENT_ABORT:
-      finished.count = 0;
+      finished.items.clear();
       break;
     case XACT_EVENT_PRE_PREPARE:
-      for (int i = 0; i < finished.count; ++i) {
-        if (finished.items[i].finish.parcels > 0) {
+      for (const auto& [level, finish] : finished.items) {
+        if (finish.parcels > 0) {
           ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                           errmsg("cannot PREPARE a transaction that has flushed values from "
                                  "shared memory"),
@@ -96,7 +94,7 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
                           errhint("Call eav.stage_flush() in a transaction of its own.")));
         }
       }
-      finished.count = 0;
+      finished.items.clear();
       break;
     default:
       break;
@@ -106,24 +104,17 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
 void on_subtransaction_end(SubXactEvent event, SubTransactionId own, SubTransactionId /*parent*/,
                            void* /*argument*/) {
   if (event == SUBXACT_EVENT_ABORT_SUB) {
-    while (finished.count > 0 && finished.items[finished.count - 1].level >= own) {
-      --finished.count;
+    while (!finished.items.empty() && finished.items.back().level >= own) {
+      finished.items.truncate(finished.items.size() - 1);
     }
   }
 }
 
-void make_room() {
-  if (finished.items == nullptr) {
+void listen() {
+  if (finished.items.data() == nullptr) {
     RegisterXactCallback(on_transaction_end, nullptr);
     RegisterSubXactCallback(on_subtransaction_end, nullptr);
-    finished.capacity = 8;
-    finished.items = static_cast<Finished*>(MemoryContextAlloc(
-        TopMemoryContext, sizeof(Finished) * static_cast<Size>(finished.capacity)));
-  }
-  if (finished.count == finished.capacity) {
-    finished.items = static_cast<Finished*>(
-        repalloc_huge(finished.items, sizeof(Finished) * static_cast<Size>(finished.capacity) * 2));
-    finished.capacity *= 2;
+    finished.items = core::ArenaVector<Finished>(pg::arena_of(TopMemoryContext));
   }
 }
 
@@ -137,8 +128,8 @@ std::span<const uint8> copy_of(uint32 head) {
 
 uint32 first_unwritten(const Door& door) {
   uint32 head = door.taken_first;
-  for (int i = 0; i < finished.count; ++i) {
-    for (std::size_t parcels = finished.items[i].finish.parcels; parcels > 0; --parcels) {
+  for (const auto& [level, finish] : finished.items) {
+    for (std::size_t parcels = finish.parcels; parcels > 0; --parcels) {
       head = ingest::ring()->next_of(head);
     }
   }
@@ -234,9 +225,9 @@ void finish_flush(Door* door, const Finish& finish) {
   if (door == nullptr) {
     return;
   }
-  make_room();
+  listen();
   finished.door = door;
-  finished.items[finished.count++] = {GetCurrentSubTransactionId(), finish};
+  finished.items.push_back({GetCurrentSubTransactionId(), finish});
 }
 
 }  // namespace eav::flush

@@ -22,12 +22,15 @@
 // wins is then decided the other way round.
 #include "eav/ingest/transaction.hpp"
 
+#include <bit>
+
 #include "eav/core/ticket.hpp"
 #include "eav/flush/state.hpp"
 #include "eav/ingest/acknowledge.hpp"
 #include "eav/ingest/door.hpp"
 #include "eav/ingest/spill.hpp"
 #include "eav/pg/catalog.hpp"
+#include "eav/pg/memory.hpp"
 #include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 
@@ -44,22 +47,20 @@ struct Call {
 
 // Of the present transaction, in the order of the calls. Lives as long as the backend.
 struct Calls {
-  Call* items;
-  int count;
-  int capacity;
+  core::ArenaVector<Call> items;
   Door* door;    // may be null
   Door* inside;  // the same once it has been entered
   uint32 queue;  // of the door
 };
 Calls calls;
 
-void release_parcels(int from) {
-  for (int i = from; i < calls.count; ++i) {
+void release_parcels(std::size_t from) {
+  for (std::size_t i = from; i < calls.items.size(); ++i) {
     if (!calls.items[i].is_spilled) {
       ring()->release(calls.items[i].parcel.head);
     }
   }
-  calls.count = from;
+  calls.items.truncate(from);
 }
 
 void forget_calls() {
@@ -67,7 +68,7 @@ void forget_calls() {
     leave(*calls.inside);
     calls.inside = nullptr;
   }
-  calls.count = 0;
+  calls.items.clear();
 }
 
 void count(Door& door, const Call& call) {
@@ -95,8 +96,7 @@ bool is_filling() { return ring()->in_use() > ring()->slabs() / 2; }
 Commit publish() {
   Commit commit{{core::Ring::none, 0}, false, false};
   uint32 first = core::Ring::none;
-  for (int i = 0; i < calls.count; ++i) {
-    const Call& call = calls.items[i];
+  for (const Call& call : calls.items) {
     if (call.is_spilled) {
       commit.has_spilled = true;
       continue;
@@ -118,10 +118,10 @@ void on_commit() {
   Commit commit = publish();
   Door* const door = calls.door;
   bool is_durable = false;
-  for (int i = 0; i < calls.count; ++i) {
-    is_durable = is_durable || calls.items[i].accepted.is_durable;
+  for (const Call& call : calls.items) {
+    is_durable = is_durable || call.accepted.is_durable;
     if (door != nullptr) {
-      count(*door, calls.items[i]);
+      count(*door, call);
     }
   }
   forget_calls();
@@ -134,7 +134,7 @@ void on_commit() {
 }
 
 void on_transaction_end(XactEvent event, void* /*argument*/) {
-  if (calls.count == 0 && calls.inside == nullptr) {
+  if (calls.items.empty() && calls.inside == nullptr) {
     return;
   }
   switch (event) {
@@ -146,7 +146,7 @@ void on_transaction_end(XactEvent event, void* /*argument*/) {
       forget_calls();
       break;
     case XACT_EVENT_PRE_PREPARE:
-      if (calls.count > 0) {
+      if (!calls.items.empty()) {
         ereport(ERROR,
                 (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                  errmsg("cannot PREPARE a transaction that has called eav.ingest()"),
@@ -167,7 +167,7 @@ void on_subtransaction_end(SubXactEvent event, SubTransactionId own, SubTransact
   if (event != SUBXACT_EVENT_ABORT_SUB) {
     return;
   }
-  int kept = calls.count;
+  std::size_t kept = calls.items.size();
   while (kept > 0 && calls.items[kept - 1].level >= own) {
     --kept;
   }
@@ -175,21 +175,15 @@ void on_subtransaction_end(SubXactEvent event, SubTransactionId own, SubTransact
 }
 
 void make_room_for_a_call() {
-  if (calls.items == nullptr) {
+  if (calls.items.data() == nullptr) {
     RegisterXactCallback(on_transaction_end, nullptr);
     RegisterSubXactCallback(on_subtransaction_end, nullptr);
-    calls.capacity = 8;
-    calls.items = static_cast<Call*>(
-        MemoryContextAlloc(TopMemoryContext, sizeof(Call) * static_cast<Size>(calls.capacity)));
+    calls.items = core::ArenaVector<Call>(pg::arena_of(TopMemoryContext));
   }
-  if (calls.count == calls.capacity) {
-    calls.items = static_cast<Call*>(
-        repalloc_huge(calls.items, sizeof(Call) * static_cast<Size>(calls.capacity) * 2));
-    calls.capacity *= 2;
-  }
+  calls.items.reserve(std::bit_ceil(calls.items.size() + 1));
 }
 
-bool has_spilled() { return calls.count > 0 && calls.items[calls.count - 1].is_spilled; }
+bool has_spilled() { return !calls.items.empty() && calls.items.back().is_spilled; }
 
 bool fits_ring(std::size_t bytes) {
   return core::Ring::slabs_for(bytes) <= Max(ring()->slabs() / 4, 1U);
@@ -241,23 +235,23 @@ int64 spill_parcel(std::span<const uint8> parcel) {
 
 int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   make_room_for_a_call();
-  if (calls.count == 0) {
+  if (calls.items.empty()) {
     calls.door = own_door();
     calls.queue = calls.door == nullptr ? core::Ring::none : queue_of(*calls.door);
   }
   Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
   set_header(parcel, {accepted.counts.values + accepted.counts.rejected, present_command(),
-                      accepted.function, calls.count == 0});
+                      accepted.function, calls.items.empty()});
   const auto stored = store(parcel);
   // From here to the end of the call nothing may raise.
   if (stored) {
     call.parcel = *stored;
-    calls.items[calls.count++] = call;
+    calls.items.push_back(call);
     return core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head).pack();
   }
   const int64 ticket = spill_parcel(parcel);
   call.is_spilled = true;
-  calls.items[calls.count++] = call;
+  calls.items.push_back(call);
   return ticket;
 }
 
@@ -266,8 +260,7 @@ bool is_own_ticket(int64 number) {
   if (ticket.is_spilled) {
     return ticket.xid() == U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
   }
-  for (int i = 0; i < calls.count; ++i) {
-    const Call& call = calls.items[i];
+  for (const Call& call : calls.items) {
     if (!call.is_spilled && ticket.slab() == call.parcel.head &&
         ticket.sequence() == core::Ticket::short_sequence(call.parcel.sequence)) {
       return true;

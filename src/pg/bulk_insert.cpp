@@ -127,13 +127,15 @@ void insert_into_index(const ResultRelInfo* leaf, int number, TupleTableSlot** s
   }
 }
 
-void insert_rows(const Target& target, FillRow fill, void* state, std::size_t count) {
-  Relation const relation = target.leaf->ri_RelationDesc;
+// Rows into the heap, round by round; written(slots, count) sees those of each round.
+template <typename Written>
+void insert_into_heap(Relation relation, FillRow fill, void* state, std::size_t count, int options,
+                      Written&& written) {
   const CommandId command = GetCurrentCommandId(true);
   TupleTableSlot* slots[slots_per_round];
   const std::size_t used = std::min(count, slots_per_round);
   for (std::size_t i = 0; i < used; ++i) {
-    slots[i] = table_slot_create(relation, &target.estate->es_tupleTable);
+    slots[i] = table_slot_create(relation, nullptr);
   }
   MemoryContext const scratch =
       AllocSetContextCreate(CurrentMemoryContext, "eav bulk insert", ALLOCSET_DEFAULT_SIZES);
@@ -145,17 +147,27 @@ void insert_rows(const Target& target, FillRow fill, void* state, std::size_t co
       fill_slot(slots[i], fill, state, start + i);
       slots[i]->tts_tableOid = RelationGetRelid(relation);
     }
-    table_multi_insert(relation, slots, static_cast<int>(rows), command, 0, nullptr);
-    for (std::size_t i = 0; i < rows; ++i) {
-      slot_getallattrs(slots[i]);
-    }
-    for (int index = 0; index < target.leaf->ri_NumIndices; ++index) {
-      insert_into_index(target.leaf, index, slots, rows);
-    }
+    table_multi_insert(relation, slots, static_cast<int>(rows), command, options, nullptr);
+    written(slots, rows);
     MemoryContextReset(scratch);
   }
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(scratch);
+  for (std::size_t i = 0; i < used; ++i) {
+    ExecDropSingleTupleTableSlot(slots[i]);
+  }
+}
+
+void insert_rows(const Target& target, FillRow fill, void* state, std::size_t count) {
+  insert_into_heap(target.leaf->ri_RelationDesc, fill, state, count, 0,
+                   [&](TupleTableSlot** slots, std::size_t rows) {
+                     for (std::size_t i = 0; i < rows; ++i) {
+                       slot_getallattrs(slots[i]);
+                     }
+                     for (int index = 0; index < target.leaf->ri_NumIndices; ++index) {
+                       insert_into_index(target.leaf, index, slots, rows);
+                     }
+                   });
 }
 
 }  // namespace
@@ -182,30 +194,8 @@ bool insert_into_one_partition(Relation parent, int columns, int filled_columns,
 }
 
 void append_rows(Relation table, FillRow fill, void* state, std::size_t count) {
-  const CommandId command = GetCurrentCommandId(true);
-  TupleTableSlot* slots[slots_per_round];
-  const std::size_t used = std::min(count, slots_per_round);
-  for (std::size_t i = 0; i < used; ++i) {
-    slots[i] = table_slot_create(table, nullptr);
-  }
-  MemoryContext const scratch =
-      AllocSetContextCreate(CurrentMemoryContext, "eav append", ALLOCSET_DEFAULT_SIZES);
-  MemoryContext const caller = MemoryContextSwitchTo(scratch);
-  for (std::size_t start = 0; start < count; start += slots_per_round) {
-    CHECK_FOR_INTERRUPTS();
-    const std::size_t rows = std::min(slots_per_round, count - start);
-    for (std::size_t i = 0; i < rows; ++i) {
-      fill_slot(slots[i], fill, state, start + i);
-    }
-    table_multi_insert(table, slots, static_cast<int>(rows), command, TABLE_INSERT_SKIP_FSM,
-                       nullptr);
-    MemoryContextReset(scratch);
-  }
-  MemoryContextSwitchTo(caller);
-  MemoryContextDelete(scratch);
-  for (std::size_t i = 0; i < used; ++i) {
-    ExecDropSingleTupleTableSlot(slots[i]);
-  }
+  insert_into_heap(table, fill, state, count, TABLE_INSERT_SKIP_FSM,
+                   [](TupleTableSlot** /*slots*/, std::size_t /*rows*/) {});
 }
 
 }  // namespace eav::pg
