@@ -14,9 +14,7 @@ BEGIN ATOMIC
     FROM pg_catalog.pg_locks l
     JOIN pg_catalog.pg_database d ON d.oid = l.database
     WHERE d.datname = current_database()
-      AND l.locktype = 'object' AND l.granted
-      AND l.classid = 'pg_catalog.pg_database'::regclass AND l.objid = d.oid
-      AND l.objsubid = 25974;
+      AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 25974;
 END;
 COMMENT ON FUNCTION eav._worker_pid() IS 'Internal: process id of the flush worker of this database, null when none is running.';
 

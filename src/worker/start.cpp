@@ -1,14 +1,19 @@
-// Starting flush workers, and making sure that a database has one at most.
+// Starting flush workers, and making sure that a database has one, and one at most.
 //
-// The worker of a database holds a session lock on an object of our own making: the database's
-// oid in pg_database, sub-object 25974 ("ev"). Whoever finds it taken leaves; pg_locks tells
-// who has it (eav._worker_pid()).
+// The worker of a database holds a lock of our own making until its process ends: an advisory lock
+// of a kind that no SQL function gives out (standbys allow no other). Whoever finds it taken
+// leaves; pg_locks tells who has it (eav._worker_pid()).
+//
+// A worker may be on its way out because it sees no extension, while a transaction that creates it
+// is under way. So a transaction that has written something always asks for a worker. That one
+// waits until the transaction has ended and only then tries for the lock; and who leaves for want
+// of the extension gives up the lock first and then looks again. Either the newcomer finds the lock
+// free, or the look finds the extension.
 #include "eav/pg/guard.hpp"
 #include "eav/pg/postgres.hpp"
 #include "eav/worker/worker.hpp"
 
 extern "C" {
-#include <catalog/pg_database.h>
 #include <postmaster/bgworker.h>
 #include <storage/lock.h>
 }
@@ -17,13 +22,11 @@ namespace eav::worker {
 
 namespace {
 
-constexpr uint16 worker_object = 25974;
+constexpr uint16 worker_lock = 25974;  // "ev"; those of SQL are 1 and 2
 
 LOCKTAG worker_tag() {
   LOCKTAG tag;
-  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, DatabaseRelationId, MyDatabaseId, worker_object);
-  // As advisory locks are: kept when a transaction aborts, released when the process ends.
-  tag.locktag_lockmethodid = USER_LOCKMETHOD;
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, worker_lock);
   return tag;
 }
 
@@ -51,6 +54,11 @@ bool become_the_worker() {
   return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+void stop_being_the_worker() {
+  const LOCKTAG tag = worker_tag();
+  LockRelease(&tag, ExclusiveLock, true);
+}
+
 bool is_worker_running() {
   const LOCKTAG tag = worker_tag();
   if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) {
@@ -63,14 +71,16 @@ bool is_worker_running() {
 }  // namespace eav::worker
 
 EAV_FUNCTION(eav_start_worker) {
-  if (eav::worker::is_worker_running()) {
+  const FullTransactionId after = GetTopFullTransactionIdIfAny();
+  const bool is_running = eav::worker::is_worker_running();
+  if (is_running && !FullTransactionIdIsValid(after)) {
     PG_RETURN_BOOL(false);
   }
-  if (!eav::worker::start_worker(MyDatabaseId, GetTopFullTransactionIdIfAny())) {
+  if (!eav::worker::start_worker(MyDatabaseId, after) && !is_running) {
     ereport(ERROR,
             (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
              errmsg("could not start the flush worker: no background worker slot is free"),
              errhint("Raise max_worker_processes, or call eav.stage_flush() from a scheduler.")));
   }
-  PG_RETURN_BOOL(true);
+  PG_RETURN_BOOL(!is_running);
 }

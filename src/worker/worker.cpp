@@ -44,6 +44,7 @@ extern "C" {
 #include <storage/lock.h>
 #include <storage/procarray.h>
 #include <utils/backend_status.h>
+#include <utils/inval.h>
 #include <utils/pidfile.h>
 #include <utils/wait_event.h>
 }
@@ -118,16 +119,37 @@ void end() {
   pgstat_report_stat(false);
 }
 
+bool has_extension() { return OidIsValid(pg::find_relation("flush_state")); }
+
+// Not by what the caches still say.
+bool has_extension_now() {
+  InvalidateCatalogSnapshot();
+  InvalidateSystemCaches();
+  return has_extension();
+}
+
+// The door is closed first, so that what is in the ring, if there still is no extension then, was
+// meant for one that is gone. Why the lock is given up before the last look: see start.cpp.
 void leave_if_not_needed() {
-  if (!OidIsValid(pg::find_relation("flush_state"))) {
-    if (ingest::Door* const door = ingest::find_own_door()) {
-      ingest::close_to_parcels(*door);
-      if (door->inside > 0) {
-        proc_exit(1);  // to come back for what they may publish
-      }
-      ingest::discard_parcels(*door);
+  if (has_extension()) {
+    return;
+  }
+  if (ingest::Door* const door = ingest::find_own_door()) {
+    ingest::close_to_parcels(*door);
+    if (door->inside > 0) {
+      proc_exit(1);  // to come back for what they may publish
     }
+    if (has_extension_now()) {
+      return;
+    }
+    ingest::discard_parcels(*door);
+  }
+  stop_being_the_worker();
+  if (!has_extension_now()) {
     ereport(LOG, (errmsg("eav_ext flush worker leaves: database has no extension eav_ext")));
+    proc_exit(0);
+  }
+  if (!become_the_worker()) {
     proc_exit(0);
   }
 }
@@ -437,11 +459,11 @@ void eav_worker_main(Datum argument) {
   BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
   pgstat_report_appname("eav_ext flush worker");
   pin_settings();
+  pgstat_report_activity(STATE_IDLE, nullptr);
+  wait_for_end_of(after);
   if (!become_the_worker()) {
     proc_exit(0);
   }
-  pgstat_report_activity(STATE_IDLE, nullptr);
-  wait_for_end_of(after);
   eav::pg::guarded([] {
     Loop loop;
     run(loop);

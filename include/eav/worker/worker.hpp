@@ -15,6 +15,7 @@ bool start_worker(Oid database, FullTransactionId after);
 // Takes the lock that marks the one worker of this database, for the life of the process;
 // false when another process has it.
 bool become_the_worker();
+void stop_being_the_worker();
 // True when a worker has that lock.
 bool is_worker_running();
 

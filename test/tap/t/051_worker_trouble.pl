@@ -177,6 +177,30 @@ settled('harmful settings of the database do not reach the worker');
 is(rejects(), 0, 'nothing is rejected for them');
 $node->projection_is_right;
 
+# --- the extension comes while the worker leaves for want of it -----------------------------------
+
+$node->ask('CREATE DATABASE late');
+foreach my $round (1 .. 3)
+{
+	# A worker that rests looks once a second; here it looks while the transaction is under way.
+	$node->worker_off;
+	my $creator = $node->client('late');
+	$creator->ask('DROP EXTENSION IF EXISTS eav_ext CASCADE');
+	my $seen = $node->log_position;
+	$creator->ask('BEGIN');
+	$creator->ask('CREATE EXTENSION eav_ext CASCADE');
+	if ($round > 1)
+	{
+		EavCluster::wait_until('the worker leaves',
+			sub { $node->log_since($seen) =~ /flush worker leaves/ });
+	}
+	$creator->ask('COMMIT');
+	ok($node->wait_for_worker('late'), "a worker runs after CREATE EXTENSION, round $round");
+	$creator->close;
+}
+$node->worker_on;
+$node->ask('DROP DATABASE late WITH (FORCE)');
+
 # --- restarts --------------------------------------------------------------------------------------
 
 my $known = $node->ask('SELECT (SELECT epoch FROM eav.flush_state), count(*) FROM eav.ingest_gaps');
