@@ -1,4 +1,5 @@
 // Loading the library.
+#include "eav/freshness/board.hpp"
 #include "eav/ingest/door.hpp"
 #include "eav/pg/postgres.hpp"
 #include "eav/pg/shared_memory.hpp"
@@ -8,7 +9,8 @@
 namespace {
 
 // All shared memory of ours.
-eav::pg::SharedArea* const shared_areas[] = {&eav::ingest::doors_area, &eav::ingest::ring_area};
+eav::pg::SharedArea* const shared_areas[] = {&eav::ingest::doors_area, &eav::ingest::ring_area,
+                                              &eav::freshness::board_area};
 
 }  // namespace
 

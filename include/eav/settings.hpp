@@ -22,6 +22,12 @@ struct Settings {
   int ring_size;                 // kilobytes
   int ring_databases;
   int durable_timeout;  // milliseconds
+  char* node_id;           // empty: see freshness::own_node_id()
+  int heartbeat_interval;  // milliseconds; 0: none
+  int breaker_failures;
+  int breaker_open_time;   // seconds
+  int breaker_close_time;  // seconds
+  int fallback_limit;      // reads per second
   char* tenant_id_text;
   std::optional<std::int64_t> tenant_id;  // that the session is bound to
 };

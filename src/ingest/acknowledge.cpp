@@ -17,6 +17,7 @@
 #include "eav/ingest/spill.hpp"
 #include "eav/ingest/transaction.hpp"
 #include "eav/pg/guard.hpp"
+#include "eav/pg/interval.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
@@ -157,7 +158,8 @@ void check_ticket(int64 number) {
                     errmsg("the values of this ticket may have been lost"),
                     errdetail("The server has lost accepted values since the ticket was given out; "
                               "table eav.ingest_gaps says when."),
-                    errhint("Send the values again: what is there twice is stored once.")));
+                    errhint("Send the values again: the documents will be right, but history may have "
+                            "some of them twice.")));
   }
   if (is_own_ticket(number)) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -231,9 +233,7 @@ void wait_after_commit(Door* door, const Commit& commit) {
 }  // namespace eav::ingest
 
 EAV_FUNCTION(eav_wait_flushed) {
-  const Interval* const timeout = PG_GETARG_INTERVAL_P(1);
-  const int64 days = timeout->day + static_cast<int64>(timeout->month) * DAYS_PER_MONTH;
-  const int64 milliseconds = days * (USECS_PER_DAY / 1000) + timeout->time / 1000;
+  const int64 milliseconds = eav::pg::milliseconds_of(*PG_GETARG_INTERVAL_P(1));
   if (RecoveryInProgress()) {
     ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
                     errmsg("cannot wait for a flush during recovery"),
@@ -244,6 +244,5 @@ EAV_FUNCTION(eav_wait_flushed) {
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative"),
              errhint("Use 0 to look without waiting.")));
   }
-  constexpr int64 longest = int64{100} * 366 * (USECS_PER_DAY / 1000);
-  PG_RETURN_BOOL(eav::ingest::wait_flushed(PG_GETARG_INT64(0), Min(milliseconds, longest)));
+  PG_RETURN_BOOL(eav::ingest::wait_flushed(PG_GETARG_INT64(0), milliseconds));
 }

@@ -175,8 +175,10 @@ Door* own_door() {
   return own;
 }
 
+uint32 number_of(const Door& door) { return static_cast<uint32>(&door - doors()->doors); }
+
 uint32 queue_of(const Door& door) {
-  const auto number = static_cast<uint32>(&door - doors()->doors);
+  const uint32 number = number_of(door);
   return ring() != nullptr && number < ring()->queues() ? number : core::Ring::none;
 }
 

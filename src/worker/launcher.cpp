@@ -1,11 +1,15 @@
 // The launcher starts a flush worker for every database, once: at the start of the server, and
 // for databases that appear later (copied from a template that has the extension; CREATE
 // EXTENSION starts a worker by itself). A worker that finds nothing to do leaves for good.
+//
+// On a standby nothing tells that an extension has come with the replayed changes. There, and once
+// more after a promotion, it starts them anew from time to time; those that are one too many leave.
 #include "eav/pg/guard.hpp"
 #include "eav/settings.hpp"
 #include "eav/worker/worker.hpp"
 
 extern "C" {
+#include <access/xlog.h>
 #include <catalog/pg_database.h>
 #include <pgstat.h>
 #include <postmaster/bgworker.h>
@@ -51,7 +55,13 @@ bool start_missing(List** started) {
 [[noreturn]] void run() {
   List* started = NIL;
   bool has_reported = false;
+  bool was_in_recovery = false;
   for (;;) {
+    if (was_in_recovery) {
+      list_free(started);
+      started = NIL;
+    }
+    was_in_recovery = RecoveryInProgress();
     const bool complete = !settings.worker_enabled || start_missing(&started);
     if (!complete && !has_reported) {
       ereport(LOG, (errmsg("eav_ext launcher: no background worker slot is free, trying again"),
@@ -77,7 +87,7 @@ bool start_missing(List** started) {
 void register_launcher() {
   BackgroundWorker launcher = {};
   launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  launcher.bgw_start_time = BgWorkerStart_ConsistentState;
   launcher.bgw_restart_time = 5;
   snprintf(launcher.bgw_library_name, sizeof(launcher.bgw_library_name), "%s", "eav_ext");
   snprintf(launcher.bgw_function_name, sizeof(launcher.bgw_function_name), "%s",

@@ -35,7 +35,7 @@ LOCKTAG worker_tag() {
 bool start_worker(Oid database, FullTransactionId after) {
   BackgroundWorker worker = {};
   worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-  worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+  worker.bgw_start_time = BgWorkerStart_ConsistentState;
   // After a crash of the server or an error that ended the process. What can be survived is
   // handled in the worker, so this is no loop.
   worker.bgw_restart_time = 2;

@@ -29,10 +29,10 @@
 #include "eav/ingest/spill.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
-#include "eav/pg/guard.hpp"
 #include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
+#include "eav/worker/pulse.hpp"
 
 extern "C" {
 #include <catalog/pg_database.h>
@@ -44,7 +44,6 @@ extern "C" {
 #include <storage/lock.h>
 #include <storage/procarray.h>
 #include <utils/backend_status.h>
-#include <utils/inval.h>
 #include <utils/pidfile.h>
 #include <utils/wait_event.h>
 }
@@ -66,8 +65,8 @@ struct Loop {
   Oid extension = InvalidOid;    // that it was opened for, by a table of it
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
-  int failures = 0;
-  bool was_locked_out = false;  // the last tick met a lock that a client holds
+  Trouble trouble;
+  Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
 };
@@ -81,77 +80,6 @@ bool somebody_wants_the_database() {
   }
   LockRelease(&tag, RowExclusiveLock, true);
   return false;
-}
-
-// Settings of the database or the role must not change how the worker works.
-void pin_settings() {
-  const auto pin = [](const char* name, const char* value) {
-    SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
-  };
-  pin("search_path", "pg_catalog, pg_temp");
-  pin("default_transaction_isolation", "read committed");
-  pin("default_transaction_read_only", "off");
-  pin("default_transaction_deferrable", "off");
-  // Staged values do not survive a crash either; see ingest_gaps.
-  pin("synchronous_commit", "off");
-  pin("lock_timeout", "1s");
-  pin("statement_timeout", "0");
-  if (pg::has_transaction_timeout) {
-    pin("transaction_timeout", "0");
-  }
-  pin("row_security", "off");
-  pin("session_replication_role", "origin");
-}
-
-void begin(const char* activity) {
-  SetCurrentStatementStartTimestamp();
-  StartTransactionCommand();
-  PushActiveSnapshot(GetTransactionSnapshot());
-  SPI_connect();
-  pgstat_report_activity(STATE_RUNNING, activity);
-}
-
-void end() {
-  SPI_finish();
-  PopActiveSnapshot();
-  CommitTransactionCommand();
-  pgstat_report_activity(STATE_IDLE, nullptr);
-  pgstat_report_stat(false);
-}
-
-bool has_extension() { return OidIsValid(pg::find_relation("flush_state")); }
-
-// Not by what the caches still say.
-bool has_extension_now() {
-  InvalidateCatalogSnapshot();
-  InvalidateSystemCaches();
-  return has_extension();
-}
-
-// The door is closed first, so that what is in the ring, if there still is no extension then, was
-// meant for one that is gone. Why the lock is given up before the last look: see start.cpp.
-void leave_if_not_needed() {
-  if (has_extension()) {
-    return;
-  }
-  if (ingest::Door* const door = ingest::find_own_door()) {
-    ingest::close_to_parcels(*door);
-    if (door->inside > 0) {
-      proc_exit(1);  // to come back for what they may publish
-    }
-    if (has_extension_now()) {
-      return;
-    }
-    ingest::discard_parcels(*door);
-  }
-  stop_being_the_worker();
-  if (!has_extension_now()) {
-    ereport(LOG, (errmsg("eav_ext flush worker leaves: database has no extension eav_ext")));
-    proc_exit(0);
-  }
-  if (!become_the_worker()) {
-    proc_exit(0);
-  }
 }
 
 // For a worker that is not enabled: all others look before they work.
@@ -198,20 +126,9 @@ void as_owner(Work&& work) {
   pg::as_owner(pg::relation_oid("flush_state"), work);
 }
 
-// Doors are for databases that have the extension.
-void find_door(Loop& loop) {
-  leave_if_not_needed();
-  if (loop.door == nullptr) {
-    loop.door = ingest::own_door();
-    if (loop.door != nullptr) {
-      ingest::attach_worker(*loop.door);
-    }
-  }
-}
-
 void open_door(Loop& loop) {
   begin("opening the door to the ring");
-  find_door(loop);
+  loop.door = attach_door();
   int64 epoch = 0;
   if (loop.door != nullptr) {
     as_owner([&] { epoch = flush::open_ring(*loop.door); });
@@ -236,7 +153,7 @@ bool has_parcels(const Loop& loop) {
 }
 
 bool has_requests(const Loop& loop) {
-  return loop.door != nullptr && loop.failures == 0 && !loop.was_locked_out &&
+  return loop.door != nullptr && loop.trouble.failures == 0 && !loop.trouble.was_locked_out &&
          settings.worker_enabled && ingest::has_requests(*loop.door);
 }
 
@@ -257,43 +174,13 @@ void tick(Loop& loop) {
   }
 }
 
-// True when the work ended without an error. A lock that a client holds is no failure of ours, and
-// no reason to come later and later.
-template <typename Work>
-bool attempt(Loop& loop, Work&& work) {
-  volatile bool succeeded = false;
-  PG_TRY();
-  {
-    pg::guarded([&] { work(loop); });
-    succeeded = true;
-    loop.failures = 0;
-    loop.was_locked_out = false;
-  }
-  PG_CATCH();
-  {
-    HOLD_INTERRUPTS();
-    loop.was_locked_out = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
-    if (!loop.was_locked_out) {
-      EmitErrorReport();
-      ++loop.failures;
-    }
-    AbortCurrentTransaction();
-    FlushErrorState();
-    pgstat_report_activity(STATE_IDLE, nullptr);
-    loop.has_more = true;
-    RESUME_INTERRUPTS();
-  }
-  PG_END_TRY();
-  return succeeded;
-}
-
 int delay_after(const Loop& loop) {
-  if (loop.failures > 0) {
-    const int doublings = Min(loop.failures, 12);
+  if (loop.trouble.failures > 0) {
+    const int doublings = Min(loop.trouble.failures, 12);
     return static_cast<int>(
         Min(static_cast<int64>(settings.flush_interval) << doublings, longest_delay));
   }
-  if (loop.was_locked_out) {
+  if (loop.trouble.was_locked_out) {
     return Min(settings.flush_interval, short_delay);
   }
   return loop.has_more && settings.worker_enabled ? 0 : settings.flush_interval;
@@ -308,7 +195,8 @@ void check_for_interrupts() {
 void sleep_until(TimestampTz wake_up, const Loop& loop) {
   for (;;) {
     const long remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_up);
-    if (remaining <= 0 || ShutdownRequestPending || ConfigReloadPending || has_requests(loop)) {
+    if (remaining <= 0 || ShutdownRequestPending || ConfigReloadPending || has_requests(loop) ||
+        loop.pulse.is_wanted()) {
       return;
     }
     const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -370,7 +258,7 @@ void move_ring_to_staging(Loop& loop) {
   ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
 }
 
-void mark_ring_empty(Loop& /*loop*/) {
+void mark_ring_empty() {
   begin("closing the door to the ring");
   leave_if_not_needed();
   as_owner([] { flush::mark_ring_empty(); });
@@ -384,19 +272,28 @@ void flush_what_is_left(Loop& loop) {
     wait_for_producers(loop);
   }
   if (settings.worker_enabled) {
-    attempt(loop, run_flush);
+    loop.has_more = !attempt(loop.trouble, [&] { run_flush(loop); }) || loop.has_more;
   }
   for (int tries = 0; has_parcels(loop) && tries < last_tries; ++tries) {
-    attempt(loop, move_ring_to_staging);
+    attempt(loop.trouble, [&] { move_ring_to_staging(loop); });
   }
   if (loop.door != nullptr && loop.door->inside == 0 && !has_parcels(loop)) {
-    attempt(loop, mark_ring_empty);
+    attempt(loop.trouble, mark_ring_empty);
   }
 }
 
 [[noreturn]] void leave(Loop& loop) {
   flush_what_is_left(loop);
   proc_exit(1);
+}
+
+// A heartbeat is no reason to flush.
+void beat(Loop& loop) {
+  const uint64 before = pg::completed_transactions();
+  loop.pulse.on_primary();
+  if (loop.seen == before && pg::completed_transactions() == before + 1) {
+    loop.seen = before + 1;
+  }
 }
 
 void make_room_if_wanted(Loop& loop) {
@@ -410,12 +307,35 @@ void make_room_if_wanted(Loop& loop) {
   }
 }
 
+// Until the standby is promoted.
+void run_standby(Loop& loop) {
+  while (RecoveryInProgress()) {
+    if (settings.worker_enabled) {
+      loop.pulse.on_standby();
+    }
+    if (ShutdownRequestPending) {
+      proc_exit(1);
+    }
+    WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Pulse::standby_interval(),
+              PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    check_for_interrupts();
+    if (ConfigReloadPending) {
+      ConfigReloadPending = false;
+      ProcessConfigFile(PGC_SIGHUP);
+    }
+  }
+}
+
 [[noreturn]] void run(Loop& loop) {
   TimestampTz next_tick = GetCurrentTimestamp();
   for (;;) {
     const TimestampTz now = GetCurrentTimestamp();
+    if (settings.worker_enabled && loop.pulse.is_due(now)) {
+      beat(loop);
+    }
     if (now >= next_tick || has_requests(loop)) {
-      attempt(loop, tick);
+      loop.has_more = !attempt(loop.trouble, [&] { tick(loop); }) || loop.has_more;
       next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
     }
     if (ShutdownRequestPending) {
@@ -424,14 +344,15 @@ void make_room_if_wanted(Loop& loop) {
     if (is_due(loop.last_yield_check, yield_check_interval)) {
       make_room_if_wanted(loop);
     }
-    sleep_until(
-        Min(next_tick, TimestampTzPlusMilliseconds(loop.last_yield_check, yield_check_interval)),
-        loop);
+    const TimestampTz next_check =
+        TimestampTzPlusMilliseconds(loop.last_yield_check, yield_check_interval);
+    const TimestampTz next_beat = settings.worker_enabled ? loop.pulse.next() : next_check;
+    sleep_until(Min(Min(next_tick, next_check), next_beat), loop);
     check_for_interrupts();
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);
-      loop.failures = 0;
+      loop.trouble.failures = 0;
       next_tick = GetCurrentTimestamp();
     }
   }
@@ -466,6 +387,7 @@ void eav_worker_main(Datum argument) {
   }
   eav::pg::guarded([] {
     Loop loop;
+    run_standby(loop);
     run(loop);
   });
 }

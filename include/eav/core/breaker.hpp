@@ -1,18 +1,19 @@
 // The breaker of a node: keeps reads away from one that fails or lags, and lets it come back with
 // hysteresis. A state machine under the clock of its caller; times as in freshness.hpp.
 //
-//            `failures` failed reads in a row, or
-//            lag beyond max_lag, or not known any more
-//    closed ─────────────────────────────────────────────▶ open ◀───────────────┐
-//      ▲                                                      │                   │
-//      │ lag below close_lag and no failed read               │ open_time over,   │ a failed read,
-//      or │ for all of close_time                                │ lag below         │ lag beyond
-//      max_lag, │                                                      ▼ close_lag         │ or not
-//      known └──────────────────────────────────────────────── half-open ───────────────┘
-//                                          one read per probe_interval
+//           `failures` failed reads in a row,
+//           or lag beyond max_lag, or not known any more
+//   closed ────────────────────────────────────────────▶ open ◀──────────────┐
+//     ▲                                                    │                  │ a failed read,
+//     │ lag below close_lag and                            │ open_time over,  │ or lag beyond
+//     │ no failed read for all                             │ lag below        │ max_lag, or
+//     │ of close_time                                      ▼ close_lag        │ not known
+//     └──────────────────────────────────────────────── half-open ────────────┘
+//                                                one read per probe_interval
 //
 // close_time counts from the first measurement below close_lag, in open state as well; a
-// measurement that is not below, and a failed read, begin it anew. A lag of 0 counts as below.
+// measurement that is not below, and a failed read, begin it anew. Below is never beyond max_lag; a
+// lag of 0 is always below. A measurement moves the breaker by one state at most.
 //
 // A node that has never been measured is not opened for that: it is not routed to anyway.
 //
@@ -20,6 +21,8 @@
 // pass a breaker that lag has opened (their own limit is still checked by the router); they do not
 // pass one that failures have opened.
 #pragma once
+
+#include <type_traits>
 
 #include "eav/core/core_only.hpp"
 #include "eav/core/freshness.hpp"
@@ -42,7 +45,7 @@ struct BreakerPolicy {
 class Breaker {
  public:
   void on_failure(const BreakerPolicy& policy, Micros now);
-  void on_success(const BreakerPolicy& policy, Micros now);
+  void on_success();
   // A measurement, or that it was not possible.
   void on_lag(const BreakerPolicy& policy, std::optional<Micros> lag, Micros now);
 
@@ -61,6 +64,10 @@ class Breaker {
   std::optional<Micros> changes_at(const BreakerPolicy& policy) const;
 
  private:
+  void enter(BreakerState state, BreakerCause cause, Micros now);
+  void follow_clock(Micros now);
+  bool passes(bool is_tolerant) const;
+
   BreakerState state_;
   BreakerCause cause_;
   bool has_been_measured_;
@@ -71,11 +78,12 @@ class Breaker {
   Micros good_since_;
   Micros next_probe_;
 };
+static_assert(std::is_trivial_v<Breaker> && std::is_standard_layout_v<Breaker>);
 
 std::string_view name_of(BreakerState state);
 std::string_view name_of(BreakerCause cause);
 
-// So many per second, and as many at once after a pause of a second (the leaky bucket, GCRA).
+// So many per second, and as many at once after a pause of a second (a token bucket).
 // Plain memory, as above.
 class RateLimit {
  public:
@@ -83,7 +91,9 @@ class RateLimit {
   bool take(int per_second, Micros now);
 
  private:
-  Micros next_;
+  Micros last_;
+  std::int64_t credit_;  // in millionths of a read
 };
+static_assert(std::is_trivial_v<RateLimit> && std::is_standard_layout_v<RateLimit>);
 
 }  // namespace eav::core

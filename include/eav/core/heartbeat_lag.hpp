@@ -15,6 +15,7 @@
 #pragma once
 
 #include <array>
+#include <type_traits>
 
 #include "eav/core/core_only.hpp"
 #include "eav/core/freshness.hpp"
@@ -40,6 +41,7 @@ class ClockOffset {
   };
   std::array<Bucket, bucket_count> buckets_;
 };
+static_assert(std::is_trivial_v<ClockOffset> && std::is_standard_layout_v<ClockOffset>);
 
 class HeartbeatLag {
  public:
@@ -48,8 +50,9 @@ class HeartbeatLag {
   void forget() { *this = HeartbeatLag(); }
 
   bool has_heard() const { return has_heard_; }
-  // By the standby's clock; nullopt when it has never heard a heartbeat.
-  std::optional<Micros> lag(Micros now, Micros interval, Micros offset) const;
+  // nullopt when it has never heard a heartbeat, or when its clock has been set back by more than
+  // two intervals since the last one: the lag would not grow then.
+  std::optional<Micros> lag(Micros now, Micros interval) const;
   // The data is complete up to here, by the primary's clock. Only when has_heard().
   Micros as_of() const { return sent_at_; }
   Micros seen_at() const { return seen_at_; }
@@ -60,5 +63,6 @@ class HeartbeatLag {
   Micros seen_at_;
   Micros sample_;
 };
+static_assert(std::is_trivial_v<HeartbeatLag> && std::is_standard_layout_v<HeartbeatLag>);
 
 }  // namespace eav::core

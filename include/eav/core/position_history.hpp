@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <type_traits>
 
 #include "eav/core/core_only.hpp"
 #include "eav/core/freshness.hpp"
@@ -22,8 +23,8 @@ class PositionHistory {
     Micros at;
   };
 
-  // Positions and times that do not grow (a clock that was set back) are taken as they are; the
-  // look-up goes by position.
+  // When the clock was set back, the older samples are moved back by as much, so that their ages
+  // stay as they are. Positions that do not grow are taken as they are.
   void add(Sample sample);
   void forget() { *this = PositionHistory(); }
   bool empty() const { return count_ == 0; }
@@ -36,9 +37,11 @@ class PositionHistory {
  private:
   static constexpr std::size_t level_count = 10;
   static constexpr std::size_t level_size = 64;
+  static constexpr std::size_t level_step = 4;
   std::uint64_t count_;  // samples ever added
   std::array<std::array<Sample, level_size>, level_count> levels_;
 };
+static_assert(std::is_trivial_v<PositionHistory> && std::is_standard_layout_v<PositionHistory>);
 
 struct Progress {
   std::uint64_t position;  // that has been reached
@@ -49,8 +52,9 @@ struct Progress {
 
 // The lag of a node that has got so far; `interval`: time between samples. Never negative.
 // 0 when nothing is missing. While heartbeats come and the newest has been reached: what was
-// measured, or, without that, the age of the newest sample. Otherwise the age of the sample
-// that has been reached, which is the longest that it can be. nullopt when no sample is old enough.
+// measured, at most the age of the newest sample, which it also is when nothing was measured.
+// Otherwise the age of the sample that has been reached, which is the longest that it can be.
+// nullopt when no sample is old enough.
 std::optional<Micros> lag_of(const PositionHistory& history, const Progress& progress, Micros now,
                              Micros interval);
 

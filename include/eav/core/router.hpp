@@ -1,6 +1,7 @@
 // Where a read goes: the decision alone, over what is known of the nodes at one moment.
 //
-// strong: the primary. Otherwise the node of the wanted role with the least lag, among those that
+// strong, or the primary is wanted: the primary, whatever its breaker says, for nothing can stand
+// in for it. Otherwise the node of the wanted role with the least lag, among those that
 // may be used, are within the limit of the read, have the token and whose breaker admits the read.
 // Nodes whose lag differs by less than `same_lag` count as equal and take turns. The node
 // that is asked comes first when it qualifies: it costs no connection.
@@ -47,7 +48,8 @@ enum class RouteReason : std::uint8_t {
   fallback_accept,    // the same
   aborted,            // no node: the fallback is to abort
   limited,            // no node: too many fall back to the primary
-  no_primary          // no node: there is no primary that can be read
+  no_primary,         // no node: there is no primary that can be read
+  no_node             // no node: not even beyond the limit is there one with the token that works
 };
 
 struct Route {

@@ -74,6 +74,8 @@ int64 ring_generation();
 
 // The door of this database, opened up for it when it has none; null when all are taken.
 Door* own_door();
+// From 0, lower than 32.
+uint32 number_of(const Door& door);
 // The ring's queue that belongs to the door, or core::Ring::none.
 uint32 queue_of(const Door& door);
 

@@ -1,0 +1,493 @@
+// The measuring side of freshness, run by the worker.
+//
+// On the primary: a heartbeat every eav.heartbeat_interval, in a transaction of its own that is
+// flushed at once, and its position in WAL remembered (core/position_history.hpp). One row is
+// updated in place, as far as MVCC allows: no indexed column changes, so that the update is HOT and
+// the dead versions are pruned by the next one. An old snapshot keeps them; when the table has
+// grown for that, it is truncated and filled anew in one transaction, unless somebody uses it.
+//
+// On a standby: a look at the receiver ten times per heartbeat, which costs a spinlock, and at the
+// row when WAL has been replayed since.
+//
+// On both: all nodes once per heartbeat. Tables are read with the rights of their owner, views of
+// the server with those of the worker.
+#include "eav/freshness/sample.hpp"
+
+#include <algorithm>
+
+#include "eav/freshness/measure.hpp"
+#include "eav/pg/catalog.hpp"
+#include "eav/pg/guard.hpp"
+#include "eav/pg/interval.hpp"
+#include "eav/pg/owner.hpp"
+#include "eav/pg/spi.hpp"
+#include "eav/settings.hpp"
+
+extern "C" {
+#include <access/xlog.h>
+#include <access/xlogrecovery.h>
+#include <replication/walreceiver.h>
+#include <storage/spin.h>
+#include <utils/pg_lsn.h>
+}
+
+namespace eav::freshness {
+
+using core::NodeRole;
+
+namespace {
+
+constexpr BlockNumber large = 1024 * 1024 / BLCKSZ;
+
+// Where this backend has written its row last; with an old snapshot held a search for the newest
+// version would pass all dead ones.
+ItemPointerData place = {};
+
+Oid heartbeat_table() { return pg::relation_oid("replication_heartbeat"); }
+
+void update_by_place(Datum node, Datum now) {
+  static pg::Statement update(
+      "UPDATE eav.replication_heartbeat SET last_heartbeat = $3, "
+      "write_sequence = write_sequence + 1, wal_lsn = pg_current_wal_insert_lsn() "
+      "WHERE ctid = (SELECT ctid FROM eav.replication_heartbeat "
+      "WHERE ctid = $1 AND node_id = $2 AND node_type = 'primary' FOR NO KEY UPDATE SKIP LOCKED) "
+      "RETURNING ctid, write_sequence, wal_lsn",
+      {TIDOID, TEXTOID, TIMESTAMPTZOID});
+  update.run({PointerGetDatum(&place), node, now});
+}
+
+// The first one of this backend. Another server may have been the primary before.
+void update_by_name(Datum node, Datum now) {
+  static pg::Statement demote(
+      "UPDATE eav.replication_heartbeat SET node_type = 'replica' "
+      "WHERE ctid = ANY (ARRAY(SELECT ctid FROM eav.replication_heartbeat "
+      "WHERE node_type = 'primary' AND node_id <> $1 FOR NO KEY UPDATE SKIP LOCKED))",
+      {TEXTOID});
+  static pg::Statement update(
+      "UPDATE eav.replication_heartbeat SET node_type = 'primary', last_heartbeat = $2, "
+      "write_sequence = (SELECT max(write_sequence) + 1 FROM eav.replication_heartbeat "
+      "WHERE node_type IN ('primary', 'replica') OR node_id = $1), "
+      "wal_lsn = pg_current_wal_insert_lsn() "
+      "WHERE ctid = (SELECT ctid FROM eav.replication_heartbeat "
+      "WHERE node_id = $1 FOR NO KEY UPDATE SKIP LOCKED) "
+      "RETURNING ctid, write_sequence, wal_lsn",
+      {TEXTOID, TIMESTAMPTZOID});
+  static pg::Statement insert(
+      "INSERT INTO eav.replication_heartbeat "
+      "SELECT $1, 'primary', $2, coalesce(max(write_sequence), 0) + 1, pg_current_wal_insert_lsn() "
+      "FROM eav.replication_heartbeat WHERE node_type IN ('primary', 'replica') "
+      "ON CONFLICT DO NOTHING RETURNING ctid, write_sequence, wal_lsn",
+      {TEXTOID, TIMESTAMPTZOID});
+  demote.run({node});
+  update.run({node, now});
+  if (SPI_processed == 0) {
+    insert.run({node, now});
+  }
+}
+
+// For those who follow the changes of this database: tells them how far they have come when
+// nothing else happens.
+void emit_message(const Beat& beat) {
+  static pg::Statement emit(
+      "SELECT pg_logical_emit_message(true, 'eav.heartbeat', json_build_object("
+      "'node_id', $1, 'last_heartbeat', $2, 'write_sequence', $3)::text)",
+      {TEXTOID, TIMESTAMPTZOID, INT8OID});
+  if (XLogLogicalInfoActive()) {
+    emit.run({CStringGetTextDatum(own_node_id()), TimestampTzGetDatum(beat.sent_at),
+              Int64GetDatum(beat.sequence)});
+  }
+}
+
+void write(Beat& beat) {
+  Datum const node = CStringGetTextDatum(own_node_id());
+  Datum const now = TimestampTzGetDatum(beat.sent_at);
+  SPI_processed = 0;
+  if (ItemPointerIsValid(&place)) {
+    update_by_place(node, now);
+  }
+  if (SPI_processed == 0) {
+    update_by_name(node, now);
+  }
+  if (SPI_processed == 0) {
+    return;
+  }
+  ItemPointerCopy(reinterpret_cast<ItemPointer>(DatumGetPointer(pg::cell(0, 1).value)), &place);
+  beat.is_written = true;
+  beat.sequence = DatumGetInt64(pg::cell(0, 2).value);
+  beat.position = DatumGetLSN(pg::cell(0, 3).value);
+  emit_message(beat);
+}
+
+void copy_text(char* target, Size size, const pg::Cell& cell) {
+  strlcpy(target, cell.is_null ? "" : TextDatumGetCString(cell.value), size);
+}
+
+core::Micros micros(const pg::Cell& cell) {
+  return cell.is_null ? 0 : pg::milliseconds_of(*DatumGetIntervalP(cell.value)) * 1000;
+}
+
+// What the worker gathers before it takes the lock.
+struct Draft {
+  Nodes nodes;
+  char replication_name[max_nodes][name_size];
+  char read_path[max_nodes][name_size];
+  int read_path_count;
+  ReadPath read_paths[max_budgets];
+};
+
+void read_budgets(Draft& draft) {
+  static pg::Statement select(
+      "SELECT read_path, node_type, target_lag, max_lag, consistency, fallback, retry_after "
+      "FROM eav.freshness_budget ORDER BY is_default, read_path LIMIT $1",
+      {INT4OID});
+  select.run({Int32GetDatum(max_budgets)});
+  for (uint64 row = 0; row < SPI_processed; ++row) {
+    ReadPath& path = draft.read_paths[draft.read_path_count++];
+    const auto string = [&](int column) { return TextDatumGetCString(pg::cell(row, column).value); };
+    copy_text(path.name, sizeof(path.name), pg::cell(row, 1));
+    path.role = core::node_role_named(string(2)).value();
+    path.budget = {micros(pg::cell(row, 3)), micros(pg::cell(row, 4))};
+    path.consistency = core::consistency_named(string(5)).value();
+    path.fallback = core::fallback_named(string(6)).value();
+    path.retry_after = micros(pg::cell(row, 7));
+  }
+}
+
+NodeRole role_of_type(const char* type) {
+  return strcmp(type, "server") == 0 ? NodeRole::replica : core::node_role_named(type).value();
+}
+
+void read_nodes(Draft& draft) {
+  static pg::Statement select(
+      "SELECT n.node_id, n.node_type, n.conninfo, coalesce(n.replication_name, n.node_id), "
+      "n.read_path, n.is_enabled, h.last_heartbeat "
+      "FROM eav.nodes n LEFT JOIN eav.replication_heartbeat h "
+      "ON h.node_id = n.node_id AND h.node_type = n.node_type ORDER BY n.node_id LIMIT $1",
+      {INT4OID});
+  select.run({Int32GetDatum(max_nodes)});
+  const TimestampTz now = GetCurrentTimestamp();
+  for (uint64 row = 0; row < SPI_processed; ++row) {
+    const int number = draft.nodes.count++;
+    Node& node = draft.nodes.node[number];
+    copy_text(node.id, sizeof(node.id), pg::cell(row, 1));
+    node.role = role_of_type(TextDatumGetCString(pg::cell(row, 2).value));
+    copy_text(node.conninfo, sizeof(node.conninfo), pg::cell(row, 3));
+    copy_text(draft.replication_name[number], name_size, pg::cell(row, 4));
+    copy_text(draft.read_path[number], name_size, pg::cell(row, 5));
+    node.is_listed = true;
+    node.is_enabled = DatumGetBool(pg::cell(row, 6).value);
+    const pg::Cell as_of = pg::cell(row, 7);
+    if (!as_of.is_null) {
+      node.measure = Measure::report;
+      node.as_of = DatumGetTimestampTz(as_of.value);
+      node.seen_at = now;
+    }
+  }
+}
+
+// One that is not in eav.nodes; null when there is no room.
+Node* add_unlisted(Draft& draft, const char* id, NodeRole role) {
+  if (draft.nodes.count == max_nodes) {
+    return nullptr;
+  }
+  Node& node = draft.nodes.node[draft.nodes.count++];
+  strlcpy(node.id, id, sizeof(node.id));
+  node.role = role;
+  node.is_enabled = true;
+  return &node;
+}
+
+Node* find_or_add(Draft& draft, const char* id, NodeRole role) {
+  Node* const node = find_node(draft.nodes, id);
+  return node != nullptr ? node : add_unlisted(draft, id, role);
+}
+
+Node* find_by_replication_name(Draft& draft, const char* name, NodeRole role) {
+  for (int i = 0; i < draft.nodes.count; ++i) {
+    Node& node = draft.nodes.node[i];
+    if (node.role == role && node.is_listed && strcmp(draft.replication_name[i], name) == 0) {
+      return &node;
+    }
+  }
+  return nullptr;
+}
+
+const char* read_primary_id() {
+  static pg::Statement select(
+      "SELECT node_id FROM eav.replication_heartbeat WHERE node_type = 'primary' "
+      "ORDER BY write_sequence DESC LIMIT 1",
+      {});
+  select.run({});
+  return SPI_processed == 0 ? nullptr : TextDatumGetCString(pg::cell(0, 1).value);
+}
+
+void find_roles(Draft& draft, const char* primary) {
+  if (primary != nullptr) {
+    if (Node* const node = find_or_add(draft, primary, NodeRole::primary)) {
+      node->role = NodeRole::primary;
+    }
+  }
+  if (Node* const self = find_or_add(draft, own_node_id(), own_role())) {
+    self->role = own_role();
+    self->measure = Measure::self;
+  }
+}
+
+// Two standbys of the same name are told apart, but only one of them can be listed.
+void add_sender(Draft& draft, int process, const char* name) {
+  Node* node = find_by_replication_name(draft, name, NodeRole::replica);
+  if (node == nullptr || node->measure != Measure::none) {
+    char id[name_size];
+    snprintf(id, sizeof(id), "%.40s (process %d)", name, process);
+    const bool is_taken = node != nullptr || find_node(draft.nodes, name) != nullptr;
+    node = add_unlisted(draft, is_taken ? id : name, NodeRole::replica);
+  }
+  if (node != nullptr) {
+    node->measure = Measure::walsender;
+    node->process = process;
+  }
+}
+
+void read_senders(Draft& draft) {
+  static pg::Statement select(
+      "SELECT r.pid, r.application_name FROM pg_catalog.pg_stat_replication r "
+      "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s "
+      "WHERE s.slot_type = 'logical' AND s.active_pid = r.pid) AND r.state <> 'backup' "
+      "ORDER BY r.backend_start, r.pid",
+      {});
+  select.run({});
+  for (uint64 row = 0; row < SPI_processed; ++row) {
+    add_sender(draft, DatumGetInt32(pg::cell(row, 1).value),
+               TextDatumGetCString(pg::cell(row, 2).value));
+  }
+}
+
+void read_slots(Draft& draft) {
+  static pg::Statement select(
+      "SELECT s.slot_name::text, s.active_pid, s.confirmed_flush_lsn "
+      "FROM pg_catalog.pg_replication_slots s WHERE s.slot_type = 'logical' "
+      "AND s.database = pg_catalog.current_database() AND s.confirmed_flush_lsn IS NOT NULL "
+      "ORDER BY 1",
+      {});
+  select.run({});
+  for (uint64 row = 0; row < SPI_processed; ++row) {
+    const char* const name = TextDatumGetCString(pg::cell(row, 1).value);
+    Node* node = find_by_replication_name(draft, name, NodeRole::stream);
+    if (node == nullptr) {
+      node = add_unlisted(draft, name, NodeRole::stream);
+    }
+    if (node == nullptr || node->measure == Measure::report) {
+      continue;
+    }
+    const pg::Cell process = pg::cell(row, 2);
+    node->measure = Measure::slot;
+    node->process = process.is_null ? 0 : DatumGetInt32(process.value);
+    node->position = DatumGetLSN(pg::cell(row, 3).value);
+    node->seen_at = GetCurrentTimestamp();
+  }
+}
+
+const char* default_path(NodeRole role) {
+  return role == NodeRole::olap ? "olap_dashboard" : core::name_of(role).data();
+}
+
+void find_budgets(Draft& draft) {
+  for (int i = 0; i < draft.nodes.count; ++i) {
+    Node& node = draft.nodes.node[i];
+    const bool has_own = draft.read_path[i][0] != '\0' && node.role != NodeRole::primary;
+    const char* const name = has_own ? draft.read_path[i] : default_path(node.role);
+    for (int path = 0; path < draft.read_path_count; ++path) {
+      if (strcmp(draft.read_paths[path].name, name) == 0) {
+        node.budget = draft.read_paths[path].budget;
+      }
+    }
+  }
+}
+
+void keep_breakers(const Board& board, Draft& draft) {
+  for (int i = 0; i < draft.nodes.count; ++i) {
+    Node& node = draft.nodes.node[i];
+    for (int old = 0; old < board.nodes.count; ++old) {
+      if (strcmp(board.nodes.node[old].id, node.id) == 0 &&
+          board.nodes.node[old].role == node.role) {
+        node.breaker = board.nodes.node[old].breaker;
+      }
+    }
+  }
+}
+
+void tell_breakers(Board& board, TimestampTz now) {
+  for (int i = 0; i < board.nodes.count; ++i) {
+    Node& node = board.nodes.node[i];
+    if (node.role != NodeRole::primary) {
+      const bool is_self = node.measure == Measure::self;
+      node.breaker.on_lag(policy_of(node), measure(board, node, is_self, now).lag, now);
+    }
+  }
+}
+
+void publish(Board& board, Draft& draft) {
+  lock(board, LW_EXCLUSIVE);
+  keep_breakers(board, draft);
+  board.nodes = draft.nodes;
+  board.read_path_count = draft.read_path_count;
+  std::copy_n(draft.read_paths, draft.read_path_count, board.read_paths);
+  board.in_recovery = RecoveryInProgress();
+  board.refreshed_at = GetCurrentTimestamp();
+  tell_breakers(board, board.refreshed_at);
+  unlock(board);
+}
+
+}  // namespace
+
+Beat write_heartbeat() {
+  Beat beat = {};
+  const Oid table = heartbeat_table();
+  if (!ConditionalLockRelationOid(table, RowExclusiveLock)) {
+    return beat;
+  }
+  beat.sent_at = GetCurrentTimestamp();
+  pg::as_owner(table, [&] { write(beat); });
+  return beat;
+}
+
+void remember_heartbeat(const Beat& beat) {
+  Board* const board = own_board();
+  if (board == nullptr || !beat.is_written) {
+    return;
+  }
+  lock(*board, LW_EXCLUSIVE);
+  board->history.add({XactLastCommitEnd, beat.sent_at});
+  unlock(*board);
+}
+
+bool are_heartbeats_large() {
+  const Oid table = heartbeat_table();
+  if (!ConditionalLockRelationOid(table, AccessShareLock)) {
+    return false;
+  }
+  Relation const relation = table_open(table, NoLock);
+  const bool is_large = RelationGetNumberOfBlocks(relation) > large;
+  table_close(relation, NoLock);
+  return is_large;
+}
+
+void shrink_heartbeats() {
+  static pg::Statement shrink("SELECT eav._shrink_heartbeats()", {});
+  pg::as_owner(heartbeat_table(), [] { shrink.run({}); });
+}
+
+void refresh() {
+  Board* const board = own_board();
+  if (board == nullptr) {
+    return;
+  }
+  board->is_refresh_wanted = false;
+  auto* const draft = static_cast<Draft*>(palloc0(sizeof(Draft)));
+  const char* primary = nullptr;
+  pg::as_owner(heartbeat_table(), [&] {
+    read_budgets(*draft);
+    read_nodes(*draft);
+    primary = RecoveryInProgress() ? read_primary_id() : nullptr;
+  });
+  find_roles(*draft, primary);
+  if (!RecoveryInProgress()) {
+    read_slots(*draft);
+    read_senders(*draft);
+  }
+  find_budgets(*draft);
+  publish(*board, *draft);
+}
+
+bool listen() {
+  static XLogRecPtr replayed = InvalidXLogRecPtr;
+  static TimestampTz received = 0;
+  Board* const board = own_board();
+  if (board == nullptr) {
+    return false;
+  }
+  SpinLockAcquire(&WalRcv->mutex);
+  const TimestampTz sent_at = WalRcv->lastMsgSendTime;
+  const TimestampTz received_at = WalRcv->lastMsgReceiptTime;
+  SpinLockRelease(&WalRcv->mutex);
+  // A receiver begins with both set to the present, by its own clock.
+  if (received_at != received && sent_at != received_at) {
+    received = received_at;
+    lock(*board, LW_EXCLUSIVE);
+    board->offset.on_message(sent_at, received_at);
+    unlock(*board);
+  }
+  const XLogRecPtr before = replayed;
+  replayed = GetXLogReplayRecPtr(nullptr);
+  return replayed != before;
+}
+
+void observe() {
+  static pg::Statement select(
+      "SELECT node_id, write_sequence, last_heartbeat FROM eav.replication_heartbeat "
+      "WHERE node_type = 'primary' ORDER BY write_sequence DESC LIMIT 1",
+      {});
+  static int64 seen = 0;
+  Board* const board = own_board();
+  if (board == nullptr) {
+    return;
+  }
+  pg::as_owner(heartbeat_table(), [] { select.run({}); });
+  if (SPI_processed == 0) {
+    return;
+  }
+  const int64 sequence = DatumGetInt64(pg::cell(0, 2).value);
+  const TimestampTz sent_at = DatumGetTimestampTz(pg::cell(0, 3).value);
+  const TimestampTz now = GetCurrentTimestamp();
+  lock(*board, LW_EXCLUSIVE);
+  if (sequence != seen || !board->heartbeat.has_heard()) {
+    board->heartbeat.on_heartbeat(sent_at, now, board->offset.estimate(now).value_or(0));
+    seen = sequence;
+  }
+  unlock(*board);
+}
+
+void forget_measurements() {
+  if (Board* const board = own_board()) {
+    lock(*board, LW_EXCLUSIVE);
+    board->history.forget();
+    board->heartbeat.forget();
+    unlock(*board);
+  }
+}
+
+}  // namespace eav::freshness
+
+EAV_FUNCTION(eav_heartbeat) {
+  using namespace eav::freshness;
+  PreventCommandDuringRecovery("eav.heartbeat()");
+  TupleDesc description = nullptr;
+  get_call_result_type(fcinfo, nullptr, &description);
+  SPI_connect();
+  const Beat beat = write_heartbeat();
+  SPI_finish();
+  request_refresh();
+  Datum values[] = {CStringGetTextDatum(own_node_id()), TimestampTzGetDatum(beat.sent_at),
+                    Int64GetDatum(beat.sequence), LSNGetDatum(beat.position)};
+  bool nulls[4];
+  std::fill_n(nulls, 4, !beat.is_written);
+  PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}
+
+EAV_FUNCTION(eav_note_report) {
+  using namespace eav::freshness;
+  const char* const id = text_to_cstring(PG_GETARG_TEXT_PP(0));
+  Board* const board = own_board();
+  if (board == nullptr) {
+    PG_RETURN_VOID();
+  }
+  const TimestampTz now = GetCurrentTimestamp();
+  lock(*board, LW_EXCLUSIVE);
+  if (eav::freshness::Node* const node = find_node(board->nodes, id)) {
+    node->measure = Measure::report;
+    node->as_of = PG_GETARG_TIMESTAMPTZ(1);
+    node->seen_at = now;
+  }
+  unlock(*board);
+  PG_RETURN_VOID();
+}

@@ -1,0 +1,120 @@
+#include "eav/worker/job.hpp"
+
+#include "eav/pg/catalog.hpp"
+#include "eav/pg/compat.hpp"
+#include "eav/worker/worker.hpp"
+
+extern "C" {
+#include <access/xlog.h>
+#include <pgstat.h>
+#include <storage/ipc.h>
+#include <utils/backend_status.h>
+#include <utils/inval.h>
+}
+
+namespace eav::worker {
+
+namespace {
+
+bool has_extension() { return OidIsValid(pg::find_relation("flush_state")); }
+
+// Not by what the caches still say.
+bool has_extension_now() {
+  InvalidateCatalogSnapshot();
+  InvalidateSystemCaches();
+  return has_extension();
+}
+
+}  // namespace
+
+void pin_settings() {
+  const auto pin = [](const char* name, const char* value) {
+    SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+  };
+  pin("search_path", "pg_catalog, pg_temp");
+  pin("default_transaction_isolation", "read committed");
+  pin("default_transaction_read_only", "off");
+  pin("default_transaction_deferrable", "off");
+  // Staged values do not survive a crash either; see ingest_gaps.
+  pin("synchronous_commit", "off");
+  pin("lock_timeout", "1s");
+  pin("statement_timeout", "0");
+  if (pg::has_transaction_timeout) {
+    pin("transaction_timeout", "0");
+  }
+  pin("row_security", "off");
+  pin("session_replication_role", "origin");
+}
+
+void begin(const char* activity) {
+  SetCurrentStatementStartTimestamp();
+  StartTransactionCommand();
+  PushActiveSnapshot(GetTransactionSnapshot());
+  SPI_connect();
+  pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+void end() {
+  SPI_finish();
+  PopActiveSnapshot();
+  CommitTransactionCommand();
+  pgstat_report_activity(STATE_IDLE, nullptr);
+  pgstat_report_stat(false);
+}
+
+// The door is closed first, so that what is in the ring, if there still is no extension then, was
+// meant for one that is gone. Why the lock is given up before the last look: see start.cpp.
+void leave_if_not_needed() {
+  if (has_extension()) {
+    return;
+  }
+  if (ingest::Door* const door = ingest::find_own_door()) {
+    ingest::close_to_parcels(*door);
+    if (door->inside > 0) {
+      proc_exit(1);  // to come back for what they may publish
+    }
+    if (has_extension_now()) {
+      return;
+    }
+    ingest::discard_parcels(*door);
+  }
+  stop_being_the_worker();
+  if (!has_extension_now()) {
+    // On a standby the launcher tries again and again.
+    ereport(RecoveryInProgress() ? DEBUG1 : LOG,
+            (errmsg("eav_ext flush worker leaves: database has no extension eav_ext")));
+    proc_exit(0);
+  }
+  if (!become_the_worker()) {
+    proc_exit(0);
+  }
+}
+
+ingest::Door* attach_door() {
+  static ingest::Door* door = nullptr;
+  leave_if_not_needed();
+  if (door == nullptr) {
+    door = ingest::own_door();
+    if (door != nullptr) {
+      ingest::attach_worker(*door);
+    }
+  }
+  return door;
+}
+
+void recover(Trouble& trouble) {
+  HOLD_INTERRUPTS();
+  const int code = geterrcode();
+  const bool is_conflict = code == ERRCODE_T_R_SERIALIZATION_FAILURE && RecoveryInProgress();
+  trouble.was_locked_out = code == ERRCODE_LOCK_NOT_AVAILABLE || is_conflict;
+  if (!trouble.was_locked_out) {
+    EmitErrorReport();
+    ++trouble.failures;
+  }
+  AbortCurrentTransaction();
+  FlushErrorState();
+  pgstat_report_activity(STATE_IDLE, nullptr);
+  RESUME_INTERRUPTS();
+}
+
+}  // namespace eav::worker
