@@ -54,19 +54,34 @@ CREATE TABLE eav.nodes (
         CHECK (node_type IN ('server', 'stream', 'olap', 'cache')),
     conninfo text CHECK (octet_length(conninfo) BETWEEN 1 AND 500),
     replication_name text CHECK (octet_length(replication_name) BETWEEN 1 AND 63),
-    read_path text REFERENCES eav.freshness_budget ON UPDATE CASCADE,
-    is_enabled boolean NOT NULL DEFAULT true,
-    -- It is shown to all who may route, and goes through logs.
-    CONSTRAINT conninfo_without_password
-        CHECK (conninfo !~* 'password' AND conninfo !~ '://[^/?]*:[^/?]*@')
+    read_path text,
+    is_enabled boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE eav.nodes IS 'The nodes that reads can be routed to, 32 at most; edit as you like. Takes effect within eav.heartbeat_interval.';
 COMMENT ON COLUMN eav.nodes.node_id IS 'For a server its setting eav.node_id (cluster_name, unless set).';
 COMMENT ON COLUMN eav.nodes.node_type IS 'server: this server or a physical standby, primary or replica, whichever it is at the moment; stream: what reads a logical replication slot; olap, cache: what tells its freshness by eav.report_freshness().';
 COMMENT ON COLUMN eav.nodes.conninfo IS 'How clients connect, handed out as it is; without passwords, which belong into a password file.';
 COMMENT ON COLUMN eav.nodes.replication_name IS 'The application_name of the standby in pg_stat_replication, or the name of the slot; node_id when null.';
-COMMENT ON COLUMN eav.nodes.read_path IS 'The budget that says when the node is ok, lagging or stale, and when its breaker opens; the one of its type when null (replica, stream, olap_dashboard, cache).';
+COMMENT ON COLUMN eav.nodes.read_path IS 'The budget that says when the node is ok, lagging or stale, and when its breaker opens; the one of its type (replica, stream, olap_dashboard, cache) when null or unknown.';
 COMMENT ON COLUMN eav.nodes.is_enabled IS 'False takes the node out of routing; it is still measured.';
+
+-- No constraint: its error would show the row, and the password with it.
+CREATE FUNCTION eav._refuse_password() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.conninfo ~* 'password' OR NEW.conninfo ~ '://[^/?]*:[^/?@]*@'
+       OR NEW.conninfo ~ '[?&][^=&]*%' THEN
+        RAISE check_violation USING MESSAGE = 'conninfo must not contain a password',
+            DETAIL = 'It is shown to all who may route.',
+            HINT = 'Keep passwords in the password file of the clients.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION eav._refuse_password() IS 'Internal: keeps passwords out of eav.nodes. Raises check_violation (23514).';
+CREATE TRIGGER refuse_password BEFORE INSERT OR UPDATE ON eav.nodes
+    FOR EACH ROW EXECUTE FUNCTION eav._refuse_password();
 
 CREATE FUNCTION eav._limit_nodes() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -142,7 +157,9 @@ BEGIN
     ELSIF kind = 'server' THEN
         RAISE wrong_object_type USING MESSAGE = format('node "%s" is a server', node_id),
             DETAIL = 'The lag of servers is measured.';
-    ELSIF NOT isfinite(as_of) OR as_of > clock_timestamp() + skew THEN
+    ELSIF NOT isfinite(as_of) THEN
+        RAISE datetime_field_overflow USING MESSAGE = 'as_of must be finite';
+    ELSIF as_of > clock_timestamp() + skew THEN
         RAISE datetime_field_overflow USING MESSAGE = 'as_of lies in the future',
             DETAIL = format('It is %s, and eav.max_future_skew is %s.', as_of, skew);
     END IF;

@@ -1,4 +1,4 @@
--- What pg_dump takes along: the rows that users made. CREATE EXTENSION leaves all these tables
+-- What pg_dump takes along: the rows that users made. CREATE EXTENSION leaves these tables
 -- empty, so that a restore meets no row of its own.
 --
 -- Left out: flush_state and the staging tables, whose transaction ids mean nothing in another
@@ -18,3 +18,7 @@ SELECT pg_catalog.pg_extension_config_dump('eav.ingest_gaps', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.ingest_gaps_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.ingest_rejects', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.ingest_rejects_seq', '');
+-- A row that is as installed comes with the extension; one that was changed replaces it. What the
+-- heartbeats say is of this cluster only.
+SELECT pg_catalog.pg_extension_config_dump('eav.freshness_budget', 'WHERE NOT is_default');
+SELECT pg_catalog.pg_extension_config_dump('eav.nodes', '');

@@ -66,17 +66,16 @@ bool check_node_id(char** text, void** /*extra*/, GucSource /*source*/) {
 }
 
 void define_freshness_settings() {
-  DefineCustomStringVariable("eav.node_id",
-                             "Name of this server among the nodes; empty for cluster_name.", nullptr,
-                             &settings.node_id, "", PGC_SIGHUP, 0, check_node_id, nullptr, nullptr);
+  DefineCustomStringVariable(
+      "eav.node_id", "Name of this server among the nodes; empty for cluster_name.", nullptr,
+      &settings.node_id, "", PGC_SIGHUP, 0, check_node_id, nullptr, nullptr);
   define_int("eav.heartbeat_interval", "Time between two heartbeats; 0 for none.",
              &settings.heartbeat_interval, 1000, 0, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS);
   define_int("eav.breaker_failures", "Failed reads in a row that open the breaker of a node.",
              &settings.breaker_failures, 5, 1, 1000 * 1000, PGC_SIGHUP, 0);
   define_int("eav.breaker_open_time", "How long a breaker stays open at least.",
              &settings.breaker_open_time, 30, 0, 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
-  define_int("eav.breaker_close_time",
-             "How long a node must be well before its breaker closes.",
+  define_int("eav.breaker_close_time", "How long a node must be well before its breaker closes.",
              &settings.breaker_close_time, 120, 0, 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
   define_int("eav.fallback_limit",
              "Reads per second that eav.route_read() sends to the primary for want of a replica.",

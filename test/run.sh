@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 . infra/lib.sh
 forget_connection_settings
 
-SUITES=(build checks unit regress pgtap isolation tap fuzz compile)
+SUITES=(build checks unit regress pgtap isolation tap examples fuzz compile)
 CLUSTER=tests # name of the private cluster the suites use, one after the other
 OUT=$RUN/out
 
@@ -139,6 +139,7 @@ cleanup() {
         kill -TERM -- "-$child" 2>/dev/null && wait "$child" 2>/dev/null
     done
     infra/local/cluster.sh destroy $CLUSTER >/dev/null 2>&1
+    infra/local/replicas.sh destroy $CLUSTER >/dev/null 2>&1
     # Servers of TAP tests, when the tests were not let to stop them.
     for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid; do
         [ ! -e "$file" ] || stop_server "$(dirname "$file")"
@@ -168,7 +169,7 @@ if [ $# -gt 0 ]; then
     chosen_suites=("$1")
     names=("${@:2}")
     # What is tested is what the sources say now.
-    case $1 in regress | pgtap | isolation | tap) chosen_suites=(build "$1") ;; esac
+    case $1 in regress | pgtap | isolation | tap | examples) chosen_suites=(build "$1") ;; esac
 fi
 
 infra/bootstrap.sh test || exit 1

@@ -74,8 +74,8 @@ bool Breaker::passes(bool is_tolerant) const {
 }
 
 bool Breaker::admits(const BreakerPolicy& policy, bool is_tolerant, Micros now) const {
-  // A probe further ahead than an interval is of a clock that was set back.
-  const bool is_probe_due = now >= next_probe_ || now < next_probe_ - policy.probe_interval;
+  // A probe that is further ahead is of a clock that was set back.
+  const bool is_probe_due = now >= next_probe_ || now < next_probe_ - 2 * policy.probe_interval;
   return passes(is_tolerant) || (state_ == BreakerState::half_open && is_probe_due);
 }
 
@@ -106,8 +106,10 @@ std::string_view name_of(BreakerCause cause) {
 bool RateLimit::take(int per_second, Micros now) {
   // One read is a million millionths: of these, a microsecond brings `per_second`.
   constexpr std::int64_t read = one_second;
+  // Callers may come a little out of turn, and must not be given the time between twice; what is
+  // far ahead is of a clock that was set back.
   const Micros elapsed = std::clamp<Micros>(now - last_, 0, one_second);
-  last_ = now;
+  last_ = last_ - now > one_second ? now : std::max(last_, now);
   credit_ = std::min(credit_ + elapsed * per_second, read * per_second);
   if (credit_ < read) {
     return false;

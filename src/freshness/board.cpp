@@ -144,9 +144,9 @@ ReadPath required_read_path(Board& board, const char* name) {
                     errhint("Start it with eav.start_worker().")));
   }
   if (found == nullptr) {
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("read path \"%s\" does not exist", name),
-                    errhint("See eav.freshness_budget.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("read path \"%s\" does not exist", name),
+             errhint("See eav.freshness_budget.")));
   }
   return path;
 }
@@ -182,7 +182,8 @@ const char* own_node_id() {
 
 core::Micros heartbeat_period() {
   constexpr int when_there_are_none = 1000;
-  const int ms = settings.heartbeat_interval > 0 ? settings.heartbeat_interval : when_there_are_none;
+  const int ms =
+      settings.heartbeat_interval > 0 ? settings.heartbeat_interval : when_there_are_none;
   return static_cast<core::Micros>(ms) * 1000;
 }
 

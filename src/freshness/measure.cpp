@@ -53,9 +53,12 @@ struct Receiver {
   XLogRecPtr end;  // of WAL at the sender, as it has said last
 };
 
+// A receiver counts as streaming before it has tried to connect; what it is connected to can be
+// displayed once it is.
 Receiver look_at_receiver() {
   SpinLockAcquire(&WalRcv->mutex);
-  const Receiver receiver = {WalRcv->walRcvState == WALRCV_STREAMING, WalRcv->latestWalEnd};
+  const Receiver receiver = {WalRcv->walRcvState == WALRCV_STREAMING && WalRcv->ready_to_display,
+                             WalRcv->latestWalEnd};
   SpinLockRelease(&WalRcv->mutex);
   return receiver;
 }
@@ -73,8 +76,7 @@ void measure_progress(const Board& board, XLogRecPtr position, std::optional<Mic
                       TimestampTz now, Measurement& result) {
   const XLogRecPtr end = GetFlushRecPtr(nullptr);
   result.bytes = distance(end, position);
-  result.lag =
-      core::lag_of(board.history, {position, end, measured}, now, heartbeat_period());
+  result.lag = core::lag_of(board.history, {position, end, measured}, now, heartbeat_period());
   if (result.lag) {
     result.as_of = now - *result.lag;
   } else {
@@ -131,8 +133,8 @@ void measure_standby(const Board& board, TimestampTz now, Measurement& result) {
   }
   result.bytes = distance(receiver.end, GetXLogReplayRecPtr(nullptr));
   if (!board.heartbeat.has_heard()) {
-    say(result, board.refreshed_at == 0 ? "the worker has not looked yet"
-                                        : "no heartbeat has arrived");
+    say(result,
+        board.refreshed_at == 0 ? "the worker has not looked yet" : "no heartbeat has arrived");
     return;
   }
   result.lag = board.heartbeat.lag(now, heartbeat_period());
@@ -159,10 +161,9 @@ Measurement measure_self(const Board& board, TimestampTz now) {
   return result;
 }
 
-Measurement measure(const Board& board, const Node& node, bool is_self, TimestampTz now) {
-  if (is_self) {
-    return measure_self(board, now);
-  }
+namespace {
+
+Measurement measure_other(const Board& board, const Node& node, TimestampTz now) {
   Measurement result = {};
   if (board.in_recovery != RecoveryInProgress()) {
     say(result, "this server has been promoted, and the worker has not looked yet");
@@ -185,6 +186,16 @@ Measurement measure(const Board& board, const Node& node, bool is_self, Timestam
     say(result, node.role == NodeRole::replica  ? "not connected"
                 : node.role == NodeRole::stream ? "there is no such slot, and it has not reported"
                                                 : "has not reported");
+  }
+  return result;
+}
+
+}  // namespace
+
+Measurement measure(const Board& board, const Node& node, bool is_self, TimestampTz now) {
+  Measurement result = is_self ? measure_self(board, now) : measure_other(board, node, now);
+  if (node.lacks_path && result.detail[0] == '\0') {
+    say(result, "its read_path is not in eav.freshness_budget");
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// The router: eav.route_read(), what it is told of reads, and its breakers. The decision itself is in
-// core/router.cpp; here is what it decides over.
+// The router: eav.route_read(), what it is told of reads, and its breakers. The decision itself is
+// in core/router.cpp; here is what it decides over.
 #include <algorithm>
 
 #include "eav/core/router.hpp"
@@ -58,10 +58,9 @@ Consistency consistency_from(const text* input) {
   const char* const name = text_to_cstring(input);
   const std::optional<Consistency> consistency = core::consistency_named(name);
   if (!consistency) {
-    ereport(ERROR,
-            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-             errmsg("consistency \"%s\" is not valid", name),
-             errdetail("Possible values are strong, bounded and eventual.")));
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("consistency \"%s\" is not valid", name),
+                    errdetail("Possible values are strong, bounded and eventual.")));
   }
   return *consistency;
 }
@@ -78,7 +77,7 @@ void apply_path(Board& board, const char* name, Wish& wish) {
   wish.promised = path.consistency;
   // Something that is strong without being the primary, such as a write-through cache, is chosen by
   // its lag.
-  wish.request.consistency = path.role == NodeRole::primary ? Consistency::strong
+  wish.request.consistency = path.role == NodeRole::primary            ? Consistency::strong
                              : path.consistency == Consistency::strong ? Consistency::bounded
                                                                        : path.consistency;
 }
@@ -86,8 +85,8 @@ void apply_path(Board& board, const char* name, Wish& wish) {
 Micros max_lag_from(const Interval& interval) {
   const int64 milliseconds = pg::milliseconds_of(interval);
   if (milliseconds < 0) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("max_lag must not be negative")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_lag must not be negative")));
   }
   return milliseconds * 1000;
 }
@@ -101,8 +100,8 @@ void apply_token(const text* input, Wish& wish) {
 
 Wish wish_from(FunctionCallInfo fcinfo, Board& board) {
   if (PG_ARGISNULL(0)) {
-    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                    errmsg("consistency must not be null")));
+    ereport(ERROR,
+            (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("consistency must not be null")));
   }
   Wish wish = {};
   wish.promised = consistency_from(PG_GETARG_TEXT_PP(0));
@@ -136,8 +135,8 @@ void add(const Board& board, Node* node, bool is_self, const Wish& wish, Timesta
   candidate.is_usable =
       node == nullptr || (node->is_enabled && (is_self || node->conninfo[0] != '\0'));
   candidate.lag = (is_self ? measure_self(board, now) : measure(board, *node, false, now)).lag;
-  candidate.has_token = !wish.has_token || (is_self ? wish.is_reached_here
-                                                    : has_reached(board, *node, wish.position));
+  candidate.has_token = !wish.has_token ||
+                        (is_self ? wish.is_reached_here : has_reached(board, *node, wish.position));
   candidate.policy = policy_of(node != nullptr ? *node : Node{});
   candidate.breaker = is_self && candidate.role == NodeRole::primary ? &choice.of_self
                       : node != nullptr                              ? &node->breaker
@@ -151,7 +150,8 @@ void gather(Board& board, const Wish& wish, TimestampTz now, Choice& choice) {
   for (int i = 0; i < board.nodes.count; ++i) {
     Node* const node = &board.nodes.node[i];
     // On the board of before a promotion another node may still be the primary.
-    const bool is_deposed = node != self && node->role == NodeRole::primary && !RecoveryInProgress();
+    const bool is_deposed =
+        node != self && node->role == NodeRole::primary && !RecoveryInProgress();
     if (!is_deposed) {
       add(board, node, node == self, wish, now, choice);
     }
@@ -198,18 +198,16 @@ Consistency received(const Answer& answer, const Wish& wish) {
 }
 
 pg::Column reason(const Answer& answer, const Wish& wish) {
-  const std::string_view text = core::text_of(answer.route.reason);
-  if (answer.route.reason != core::RouteReason::aborted || wish.retry_after == 0) {
-    return pg::text(text);
+  if (answer.route.reason == core::RouteReason::aborted && wish.retry_after > 0) {
+    return pg::text(psprintf("no node is within the limit, try again in %.0f s",
+                             static_cast<double>(wish.retry_after) / core::one_second));
   }
-  return pg::text(psprintf("%.*s, retry in %.0f s", static_cast<int>(text.size()), text.data(),
-                           static_cast<double>(wish.retry_after) / core::one_second));
+  return pg::text(core::text_of(answer.route.reason));
 }
 
 void report(FunctionCallInfo fcinfo, bool has_failed) {
   if (PG_ARGISNULL(0)) {
-    ereport(ERROR,
-            (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("node_id must not be null")));
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("node_id must not be null")));
   }
   const char* const id = text_to_cstring(PG_GETARG_TEXT_PP(0));
   Board& board = required_board();
@@ -239,8 +237,8 @@ EAV_FUNCTION(eav_route_read) {
   const freshness::Answer answer = freshness::decide(board, wish);
   const pg::Column none = pg::Column::null();
   if (answer.route.node < 0) {
-    return pg::row(fcinfo, {none, none, pg::text("none"), none, none, pg::Column(BoolGetDatum(true)),
-                            freshness::reason(answer, wish)});
+    return pg::row(fcinfo, {none, none, pg::text("none"), none, none,
+                            pg::Column(BoolGetDatum(true)), freshness::reason(answer, wish)});
   }
   return pg::row(
       fcinfo,

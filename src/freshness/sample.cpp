@@ -76,6 +76,8 @@ void update_by_name(Datum node, Datum now) {
       "INSERT INTO eav.replication_heartbeat "
       "SELECT $1, 'primary', $2, coalesce(max(write_sequence), 0) + 1, pg_current_wal_insert_lsn() "
       "FROM eav.replication_heartbeat WHERE node_type IN ('primary', 'replica') "
+      // A row that somebody holds would be waited for.
+      "HAVING NOT EXISTS (SELECT FROM eav.replication_heartbeat WHERE node_id = $1) "
       "ON CONFLICT DO NOTHING RETURNING ctid, write_sequence, wal_lsn",
       {TEXTOID, TIMESTAMPTZOID});
   demote.run({node});
@@ -143,7 +145,9 @@ void read_budgets(Draft& draft) {
   select.run({Int32GetDatum(max_budgets)});
   for (uint64 row = 0; row < SPI_processed; ++row) {
     ReadPath& path = draft.read_paths[draft.read_path_count++];
-    const auto string = [&](int column) { return TextDatumGetCString(pg::cell(row, column).value); };
+    const auto string = [&](int column) {
+      return TextDatumGetCString(pg::cell(row, column).value);
+    };
     copy_text(path.name, sizeof(path.name), pg::cell(row, 1));
     path.role = core::node_role_named(string(2)).value();
     path.budget = {micros(pg::cell(row, 3)), micros(pg::cell(row, 4))};
@@ -291,16 +295,25 @@ const char* default_path(NodeRole role) {
   return role == NodeRole::olap ? "olap_dashboard" : core::name_of(role).data();
 }
 
+const ReadPath* find_path(const Draft& draft, const char* name) {
+  for (int i = 0; i < draft.read_path_count; ++i) {
+    if (strcmp(draft.read_paths[i].name, name) == 0) {
+      return &draft.read_paths[i];
+    }
+  }
+  return nullptr;
+}
+
 void find_budgets(Draft& draft) {
   for (int i = 0; i < draft.nodes.count; ++i) {
     Node& node = draft.nodes.node[i];
     const bool has_own = draft.read_path[i][0] != '\0' && node.role != NodeRole::primary;
-    const char* const name = has_own ? draft.read_path[i] : default_path(node.role);
-    for (int path = 0; path < draft.read_path_count; ++path) {
-      if (strcmp(draft.read_paths[path].name, name) == 0) {
-        node.budget = draft.read_paths[path].budget;
-      }
+    const ReadPath* path = has_own ? find_path(draft, draft.read_path[i]) : nullptr;
+    node.lacks_path = has_own && path == nullptr;
+    if (path == nullptr) {
+      path = find_path(draft, default_path(node.role));
     }
+    node.budget = path != nullptr ? path->budget : core::Budget{};
   }
 }
 

@@ -49,8 +49,7 @@ core::Budget own_budget(Board& board, NodeRole role) {
 Status status_of_self(Board& board) {
   lock(board, LW_SHARED);
   const NodeRole role = own_role();
-  const Status status = {role, own_budget(board, role),
-                         measure_self(board, GetCurrentTimestamp())};
+  const Status status = {role, own_budget(board, role), measure_self(board, GetCurrentTimestamp())};
   unlock(board);
   return status;
 }
@@ -65,13 +64,14 @@ Consistency consistency_of(const Status& status) {
 
 void put_node(ReturnSetInfo* result, const char* id, const Status& status) {
   const Measurement& measured = status.measured;
-  pg::put_row(result, {pg::text(id), pg::text(core::name_of(status.role)),
-                       pg::text(core::name_of(core::state_of(measured.lag, status.budget))),
-                       seconds(measured.lag), bytes(measured.bytes),
-                       measured.measured_by != nullptr ? pg::text(measured.measured_by)
-                                                       : pg::Column::null(),
-                       time(measured.seen_at),
-                       measured.detail[0] != '\0' ? pg::text(measured.detail) : pg::Column::null()});
+  pg::put_row(
+      result,
+      {pg::text(id), pg::text(core::name_of(status.role)),
+       pg::text(core::name_of(core::state_of(measured.lag, status.budget))), seconds(measured.lag),
+       bytes(measured.bytes),
+       measured.measured_by != nullptr ? pg::text(measured.measured_by) : pg::Column::null(),
+       time(measured.seen_at),
+       measured.detail[0] != '\0' ? pg::text(measured.detail) : pg::Column::null()});
 }
 
 // Nothing can be raised, and so no row be formed, while the lock is held.
@@ -133,8 +133,7 @@ Jsonb* headers(const Status& status) {
               lag ? psprintf("%.3f", static_cast<double>(*lag) / core::one_second) : "unknown");
   push_header(&state, "X-Data-Timestamp", time_in_utc(status.measured.as_of));
   push_header(&state, "X-Consistency-Level", core::name_of(consistency_of(status)).data());
-  push_header(&state, "X-Data-Freshness",
-              core::badge_of(lag, status.budget.max_lag).data());
+  push_header(&state, "X-Data-Freshness", core::badge_of(lag, status.budget.max_lag).data());
   return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, nullptr));
 }
 
@@ -163,12 +162,11 @@ EAV_FUNCTION(eav_freshness) {
   using namespace eav;
   const freshness::Status status = freshness::status_of_self(freshness::required_board());
   const freshness::Measurement& measured = status.measured;
-  return pg::row(fcinfo,
-                 {pg::text(freshness::own_node_id()), pg::text(core::name_of(status.role)),
-                  pg::text(core::name_of(core::state_of(measured.lag, status.budget))),
-                  freshness::seconds(measured.lag), freshness::time(measured.as_of),
-                  pg::text(core::name_of(freshness::consistency_of(status))),
-                  pg::text(core::badge_of(measured.lag, status.budget.max_lag))});
+  return pg::row(fcinfo, {pg::text(freshness::own_node_id()), pg::text(core::name_of(status.role)),
+                          pg::text(core::name_of(core::state_of(measured.lag, status.budget))),
+                          freshness::seconds(measured.lag), freshness::time(measured.as_of),
+                          pg::text(core::name_of(freshness::consistency_of(status))),
+                          pg::text(core::badge_of(measured.lag, status.budget.max_lag))});
 }
 
 EAV_FUNCTION(eav_freshness_headers) {

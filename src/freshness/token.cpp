@@ -1,16 +1,17 @@
 // Tokens: eav.write_token() and eav.wait_for_token().
 //
 // A token is a position in WAL behind everything that has been committed when it is given out. A
-// standby that has replayed WAL up to there shows it to the next snapshot: what a commit record does
-// is visible before the position behind it counts as replayed.
+// standby that has replayed WAL up to there shows it to the next snapshot: what a commit record
+// does is visible before the position behind it counts as replayed.
 //
 // Positions mean something on one timeline only. After a promotion the old timeline goes on
 // nowhere; whether the write has made it to the new one, its position does not tell. So a token of
 // an older timeline is an error, and not waited for. One of a newer timeline is waited for: this
 // standby has yet to follow.
 //
-// While a statement waits on a standby its snapshot can hold up replay (max_standby_streaming_delay)
-// and so what it waits for. The wait ends by its timeout then, with false.
+// While a statement waits on a standby its snapshot can hold up replay
+// (max_standby_streaming_delay) and so what it waits for. The wait ends by its timeout then, with
+// false.
 #include "eav/freshness/token.hpp"
 
 #include "eav/pg/guard.hpp"
@@ -36,8 +37,8 @@ constexpr long longest_sleep = 10;
 XLogRecPtr end_of_last_record() {
   const XLogRecPtr end = GetXLogInsertRecPtr();
   const uint64 in_page = end % XLOG_BLCKSZ;
-  const Size header =
-      XLogSegmentOffset(end, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+  const Size header = XLogSegmentOffset(end, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD
+                                                                             : SizeOfXLogShortPHD;
   return in_page <= header ? end - in_page : end;
 }
 
@@ -93,8 +94,8 @@ bool wait_until_reached(const core::Token& token, int64 timeout) {
 }  // namespace
 
 core::Token token_from(const text* input) {
-  const std::optional<core::Token> token = core::parse_token(
-      {VARDATA_ANY(input), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(input))});
+  const std::optional<core::Token> token =
+      core::parse_token({VARDATA_ANY(input), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(input))});
   if (!token) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("token is not valid"),
                     errhint("Pass what eav.write_token() has returned.")));

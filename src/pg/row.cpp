@@ -36,8 +36,7 @@ Datum row(FunctionCallInfo fcinfo, std::initializer_list<Column> columns) {
                     errmsg("function must be called where a row is accepted")));
   }
   Columns cells = columns_of(columns);
-  return HeapTupleGetDatum(
-      heap_form_tuple(BlessTupleDesc(description), cells.values, cells.nulls));
+  return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), cells.values, cells.nulls));
 }
 
 void put_row(ReturnSetInfo* result, std::initializer_list<Column> columns) {

@@ -63,9 +63,13 @@ int Pulse::standby_interval() {
 }
 
 void Pulse::schedule(int failures) {
-  const int delay = failures == 0 ? period()
-                                  : Min(Max(period(), 1000) << Min(failures, 10), longest_delay);
+  const int delay =
+      failures == 0 ? period() : Min(Max(period(), 1000) << Min(failures, 10), longest_delay);
   next_ = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+}
+
+void Pulse::on_reload() {
+  next_ = Min(next_, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), period()));
 }
 
 void Pulse::on_primary() {

@@ -323,6 +323,7 @@ void run_standby(Loop& loop) {
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);
+      loop.pulse.on_reload();
     }
   }
 }
@@ -352,6 +353,7 @@ void run_standby(Loop& loop) {
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);
+      loop.pulse.on_reload();
       loop.trouble.failures = 0;
       next_tick = GetCurrentTimestamp();
     }

@@ -20,6 +20,35 @@ SELECT shape_is('eav.entity_jsonb', 'tenant_id bigint!, entity_id bigint!, hot_a
 SELECT shape_is('eav.partition_policy', 'only_row boolean!, partition_interval interval!, premake integer!, retention interval');
 SELECT shape_is('eav.flush_state', 'only_row boolean!, snapshot pg_snapshot!, snapshot_at timestamp with time zone!, ingested_at timestamp with time zone!, epoch bigint!, flushes bigint!, flushed bigint!, projected bigint!, rejected bigint!, backlog bigint!');
 SELECT shape_is('eav.staging_epoch', 'epoch bigint!, ring bigint');
+SELECT shape_is('eav.nodes', 'node_id text!, node_type text!, conninfo text, replication_name text, read_path text, is_enabled boolean!');
+SELECT shape_is('eav.freshness_budget', 'read_path text!, node_type text!, target_lag interval!, max_lag interval!, consistency text!, fallback text!, retry_after interval, is_default boolean!');
+SELECT shape_is('eav.replication_heartbeat', 'node_id text!, node_type text!, last_heartbeat timestamp with time zone!, write_sequence bigint!, wal_lsn pg_lsn');
+SELECT is(pg_get_function_result(function), result, 'result of ' || function)
+FROM (VALUES
+    ('eav.freshness'::regproc, 'record'),
+    ('eav.freshness_headers', 'jsonb'),
+    ('eav.check_replication_lag', 'TABLE(node_id text, node_type text, state text, lag_seconds double precision, lag_bytes bigint, measured_by text, sampled_at timestamp with time zone, detail text)'),
+    ('eav.breaker_status', 'TABLE(node_id text, state text, cause text, failures integer, since timestamp with time zone, changes_at timestamp with time zone)'),
+    ('eav.write_token', 'text'), ('eav.wait_for_token', 'boolean'), ('eav.report_freshness', 'void'),
+    ('eav.report_read_failure', 'void'), ('eav.report_read_success', 'void')) AS f (function, result);
+SELECT is(pg_get_function_arguments(function), arguments, 'arguments of ' || function)
+FROM (VALUES
+    ('eav.route_read'::regproc, 'OUT node_id text, OUT conninfo text, OUT source text, OUT lag_seconds double precision, INOUT consistency text DEFAULT ''bounded''::text, max_lag interval DEFAULT NULL::interval, read_path text DEFAULT NULL::text, after_token text DEFAULT NULL::text, OUT degraded boolean, OUT reason text'),
+    ('eav.freshness', 'OUT node_id text, OUT source text, OUT state text, OUT lag_seconds double precision, OUT data_timestamp timestamp with time zone, OUT consistency text, OUT badge text'),
+    ('eav.freshness_headers', 'read_path text DEFAULT NULL::text'),
+    ('eav.heartbeat', 'OUT node_id text, OUT last_heartbeat timestamp with time zone, OUT write_sequence bigint, OUT wal_lsn pg_lsn'),
+    ('eav.report_freshness', 'node_id text, as_of timestamp with time zone'),
+    ('eav.wait_for_token', 'token text, timeout interval DEFAULT ''00:00:05''::interval')) AS f (function, arguments);
+SELECT results_eq($$SELECT read_path, node_type, target_lag, max_lag, consistency, fallback, retry_after
+                    FROM eav.freshness_budget ORDER BY max_lag$$,
+    $$VALUES ('primary', 'primary', interval '0', interval '50 ms', 'strong', 'failover', NULL::interval),
+             ('cache', 'cache', '0', '100 ms', 'strong', 'primary', NULL),
+             ('replica', 'replica', '3 s', '5 s', 'bounded', 'primary', NULL),
+             ('near_real_time', 'replica', '10 s', '30 s', 'eventual', 'abort', '1 min'),
+             ('stream', 'stream', '30 s', '2 min', 'eventual', 'partial', NULL),
+             ('olap_dashboard', 'olap', '5 min', '15 min', 'eventual', 'as_of', NULL),
+             ('olap_historical', 'olap', '24 h', '48 h', 'eventual', 'accept', NULL)$$,
+    'the budgets of the product');
 SELECT shape_is('eav.ingest_receipt', 'accepted integer, rejected integer, ticket bigint');
 SELECT shape_is('eav.stat_ingest', 'calls bigint, events bigint, values bigint, bytes bigint, rejected bigint, rejects jsonb, spilled_calls bigint, spilled_values bigint, waits bigint, timeouts bigint, is_open boolean, slabs integer, slabs_in_use integer, slabs_high_water integer');
 SELECT shape_is('eav.ingest_gaps', 'gap_id bigint!, epoch bigint!, gap_start timestamp with time zone!, gap_end timestamp with time zone!, detected_at timestamp with time zone!, reason text!');
@@ -136,9 +165,10 @@ SELECT ok(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] OR p.prosqlbod
           OR (l.lanname = 'c' AND NOT p.prosecdef), name || ' pins its search_path')
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 JOIN pg_language l ON l.oid = p.prolang ORDER BY name;
--- The exception is eav.ingest(), which touches no table in most calls: where it does, it takes the
--- owner's rights and a search_path of its own (include/eav/pg/owner.hpp). So it must not have the
--- owner's rights from the start, which the test above sees to.
+-- The exceptions are eav.route_read(), which touches no table, and eav.ingest(), which does not in
+-- most calls: where it does, it takes the owner's rights and a search_path of its own
+-- (include/eav/pg/owner.hpp). So they must not have the owner's rights from the start, which the test
+-- above sees to.
 SELECT set_eq($$
     SELECT p.oid::regprocedure::text
     FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
@@ -146,8 +176,9 @@ SELECT set_eq($$
     WHERE l.lanname = 'c' AND p.proname !~ '^_'
       AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)
       AND NOT (p.provolatile = 'i' AND p.proisstrict)$$,
-    ARRAY['eav.ingest(text,text)', 'eav.ingest(bytea,text)', 'eav.ingest(jsonb,text)'],
-    'C functions that are not pinned are internal, immutable, or eav.ingest()');
+    ARRAY['eav.ingest(text,text)', 'eav.ingest(bytea,text)', 'eav.ingest(jsonb,text)',
+          'eav.route_read(text,interval,text,text)'],
+    'C functions that are not pinned are internal, immutable, or those that are called most');
 SELECT is_empty($$
     SELECT name FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
     WHERE p.proacl IS NULL$$, 'no function has its privileges by default');
@@ -169,11 +200,13 @@ SELECT set_eq(
       WHERE e.extname = 'eav_ext'$$,
     ARRAY['tenants', 'tenant_id_seq', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
           'entity_jsonb', 'partition_policy', 'flush_backlog', 'flush_backlog_seq', 'ingest_gaps',
-          'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq'], 'tables that are dumped');
+          'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq', 'nodes', 'freshness_budget'],
+    'tables that are dumped');
 SELECT is_empty($$
     SELECT c.relname FROM member JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
     WHERE c.relkind = 'r' AND NOT c.relispartition
-      AND c.relname NOT IN ('flush_state', 'staging_epoch', 'entity_values_ts_template')
+      AND c.relname NOT IN ('flush_state', 'staging_epoch', 'entity_values_ts_template',
+                            'replication_heartbeat')
       AND NOT c.oid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'eav_ext')::oid[])$$,
     'no other table is forgotten');
 

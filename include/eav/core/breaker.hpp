@@ -3,7 +3,7 @@
 //
 //           `failures` failed reads in a row,
 //           or lag beyond max_lag, or not known any more
-//   closed ────────────────────────────────────────────▶ open ◀──────────────┐
+//   closed ────────────────────────────────────────────▶ open ◀───────────────┐
 //     ▲                                                    │                  │ a failed read,
 //     │ lag below close_lag and                            │ open_time over,  │ or lag beyond
 //     │ no failed read for all                             │ lag below        │ max_lag, or

@@ -14,7 +14,7 @@ namespace eav::core {
 // Times are microseconds since some moment that is the same for all of one clock; lags are
 // differences of them.
 using Micros = std::int64_t;
-constexpr Micros one_second = 1000 * 1000;
+constexpr Micros one_second = 1'000'000;
 
 // What a node is at the moment. A server is primary or replica by itself; the others report.
 enum class NodeRole : std::uint8_t { primary, replica, stream, olap, cache };

@@ -39,6 +39,7 @@ struct Node {
   core::NodeRole role;
   bool is_listed;  // in eav.nodes
   bool is_enabled;
+  bool lacks_path;  // its read_path is unknown
   core::Budget budget;
   Measure measure;
   int process;          // walsender, or reader of the slot; 0: none

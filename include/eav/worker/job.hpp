@@ -40,9 +40,7 @@ bool attempt(Trouble& trouble, Work&& work) {
     trouble = Trouble();
   }
   PG_CATCH();
-  {
-    recover(trouble);
-  }
+  { recover(trouble); }
   PG_END_TRY();
   return succeeded;
 }

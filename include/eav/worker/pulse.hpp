@@ -13,6 +13,7 @@ class Pulse {
   bool is_wanted() const;  // somebody wants the nodes looked at now
   TimestampTz next() const { return next_; }
   void on_primary();
+  void on_reload();  // eav.heartbeat_interval may have changed
 
   // On a standby, every standby_interval() milliseconds.
   void on_standby();
