@@ -10,7 +10,7 @@ namespace {
 
 // All shared memory of ours.
 eav::pg::SharedArea* const shared_areas[] = {&eav::ingest::doors_area, &eav::ingest::ring_area,
-                                              &eav::freshness::board_area};
+                                             &eav::freshness::board_area};
 
 }  // namespace
 

@@ -21,7 +21,7 @@ struct Settings {
   int max_payload_bytes;         // bytes
   int ring_size;                 // kilobytes
   int ring_databases;
-  int durable_timeout;  // milliseconds
+  int durable_timeout;     // milliseconds
   char* node_id;           // empty: see freshness::own_node_id()
   int heartbeat_interval;  // milliseconds; 0: none
   int breaker_failures;

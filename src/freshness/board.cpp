@@ -193,7 +193,8 @@ core::BreakerPolicy policy_of(const Node& node) {
   policy.open_time = static_cast<core::Micros>(settings.breaker_open_time) * core::one_second;
   policy.close_time = static_cast<core::Micros>(settings.breaker_close_time) * core::one_second;
   policy.max_lag = node.budget.max_lag;
-  policy.close_lag = node.budget.target_lag;
+  // No measurement is below a target of zero.
+  policy.close_lag = node.budget.target_lag > 0 ? node.budget.target_lag : policy.max_lag;
   return policy;
 }
 

@@ -138,7 +138,9 @@ void measure_standby(const Board& board, TimestampTz now, Measurement& result) {
     return;
   }
   result.lag = board.heartbeat.lag(now, heartbeat_period());
-  if (offset) {
+  if (!result.lag) {
+    say(result, "the clock has been set back since the last heartbeat");
+  } else if (offset) {
     const double seconds = static_cast<double>(*offset) / core::one_second;
     snprintf(result.detail, sizeof(result.detail), "clock is %.3f s %s the sender's",
              std::abs(seconds), seconds < 0 ? "behind" : "ahead of");

@@ -339,6 +339,18 @@ void tell_breakers(Board& board, TimestampTz now) {
   }
 }
 
+struct Message {
+  TimestampTz sent_at;  // by the clock of the sender
+  TimestampTz received_at;
+};
+
+Message last_message() {
+  SpinLockAcquire(&WalRcv->mutex);
+  const Message message = {WalRcv->lastMsgSendTime, WalRcv->lastMsgReceiptTime};
+  SpinLockRelease(&WalRcv->mutex);
+  return message;
+}
+
 void publish(Board& board, Draft& draft) {
   lock(board, LW_EXCLUSIVE);
   keep_breakers(board, draft);
@@ -419,15 +431,12 @@ bool listen() {
   if (board == nullptr) {
     return false;
   }
-  SpinLockAcquire(&WalRcv->mutex);
-  const TimestampTz sent_at = WalRcv->lastMsgSendTime;
-  const TimestampTz received_at = WalRcv->lastMsgReceiptTime;
-  SpinLockRelease(&WalRcv->mutex);
+  const Message message = last_message();
   // A receiver begins with both set to the present, by its own clock.
-  if (received_at != received && sent_at != received_at) {
-    received = received_at;
+  if (message.received_at != received && message.sent_at != message.received_at) {
+    received = message.received_at;
     lock(*board, LW_EXCLUSIVE);
-    board->offset.on_message(sent_at, received_at);
+    board->offset.on_message(message.sent_at, message.received_at);
     unlock(*board);
   }
   const XLogRecPtr before = replayed;
@@ -452,9 +461,14 @@ void observe() {
   const int64 sequence = DatumGetInt64(pg::cell(0, 2).value);
   const TimestampTz sent_at = DatumGetTimestampTz(pg::cell(0, 3).value);
   const TimestampTz now = GetCurrentTimestamp();
+  // The sender cannot have passed the heartbeat on before it was written. If it says so, it is
+  // another standby whose clock is behind that of the primary, and ours is ahead of it by as much
+  // less of the primary's.
+  const core::Micros sender_behind = Max(0, sent_at - last_message().sent_at);
   lock(*board, LW_EXCLUSIVE);
   if (sequence != seen || !board->heartbeat.has_heard()) {
-    board->heartbeat.on_heartbeat(sent_at, now, board->offset.estimate(now).value_or(0));
+    const std::optional<core::Micros> offset = board->offset.estimate(now);
+    board->heartbeat.on_heartbeat(sent_at, now, offset ? *offset - sender_behind : 0);
     seen = sequence;
   }
   unlock(*board);

@@ -154,12 +154,13 @@ void check_ticket(int64 number) {
                     errhint("Pass the ticket that eav.ingest() has returned.")));
   }
   if (ticket.epoch != core::Ticket::short_epoch(present_epoch())) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("the values of this ticket may have been lost"),
-                    errdetail("The server has lost accepted values since the ticket was given out; "
-                              "table eav.ingest_gaps says when."),
-                    errhint("Send the values again: the documents will be right, but history may have "
-                            "some of them twice.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("the values of this ticket may have been lost"),
+             errdetail("The server has lost accepted values since the ticket was given out; "
+                       "table eav.ingest_gaps says when."),
+             errhint("Send the values again: the documents will be right, but history may have "
+                     "some of them twice.")));
   }
   if (is_own_ticket(number)) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
