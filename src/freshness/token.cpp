@@ -16,6 +16,7 @@
 
 #include "eav/pg/guard.hpp"
 #include "eav/pg/interval.hpp"
+#include "eav/pg/lone_call.hpp"
 
 extern "C" {
 #include <access/xlog.h>
@@ -135,11 +136,12 @@ EAV_FUNCTION(eav_wait_for_token) {
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative"),
              errhint("Use 0 to look without waiting.")));
   }
-  if (IsolationUsesXactSnapshot() && RecoveryInProgress()) {
+  if (IsolationUsesXactSnapshot()) {
     ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
                     errmsg("cannot wait for a token in a transaction with one snapshot"),
                     errdetail("Its next statement would see no more than this one."),
                     errhint("Wait before the transaction, or use READ COMMITTED.")));
   }
+  pg::release_snapshot_of_lone_call(fcinfo);
   PG_RETURN_BOOL(freshness::wait_until_reached(token, timeout));
 }
