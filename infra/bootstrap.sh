@@ -34,6 +34,13 @@ need() {
         reasons+=("$why")
     fi
 }
+# want PACKAGE WHY TEST...: the same, but only where apt can install it. What uses it does without.
+want() {
+    "${@:3}" >/dev/null 2>&1 || ! can_install "$1" || need "$@"
+}
+can_install() {
+    apt-get -s install --no-install-recommends --no-upgrade --no-remove "$1" >/dev/null 2>&1
+}
 has_command() { command -v "$1"; }
 has_file() { [ -n "$1" ] && compgen -G "$1"; }
 # Debian ships pg_config and PGXS without the headers too.
@@ -65,6 +72,11 @@ need_tests() {
     need "postgresql-$major-pgtap" "pgTAP tests" has_extension pgtap
     need libtap-parser-sourcehandler-pgtap-perl "runner of pgTAP tests" has_command pg_prove
     need libipc-run-perl "TAP tests with real clusters" perl -MIPC::Run -e 1
+    need pgbouncer "pooler before the local replicas" find_pgbouncer
+    need libpq-dev "client example in C++" has_file "$(pg_config_says --includedir)/libpq-fe.h"
+    need python3-psycopg "client example in Python" find_python
+    # Debian's does not go together with a nodejs from elsewhere.
+    want node-pg "client example for node-postgres" find_node
 }
 
 look() {
@@ -87,8 +99,35 @@ give_up() {
     exit 1
 }
 
+sudo=()
+temporary=() # files, there as long as we run
+place() { # FILE, whose content comes from standard input
+    temporary+=("$1")
+    "${sudo[@]}" mkdir -p "$(dirname "$1")"
+    "${sudo[@]}" tee "$1" >/dev/null
+}
+remove_temporary() {
+    [ ${#temporary[@]} -eq 0 ] || "${sudo[@]}" rm -f "${temporary[@]}"
+}
+trap remove_temporary EXIT
+
+# Debian starts the service of a package that it installs, now and with every boot. Of pgbouncer we
+# want the program, and nobody has asked for the service. An administrator's own policy about
+# services stays: what it lets start is stopped afterwards.
+is_pgbouncer_missing() { [[ " ${missing[*]} " == *" pgbouncer "* ]]; }
+do_not_start_pgbouncer() {
+    local policy=/usr/sbin/policy-rc.d
+    [ ! -e "$policy" ] || return 0
+    place "$policy" <<<$'#!/bin/sh\ncase "$*" in *pgbouncer*) exit 101 ;; esac'
+    "${sudo[@]}" chmod 755 "$policy"
+}
+disable_pgbouncer() {
+    "${sudo[@]}" update-rc.d pgbouncer disable &&
+        "${sudo[@]}" invoke-rc.d --quiet pgbouncer stop ||
+        warn "the service pgbouncer, which is not needed, could not be disabled"
+}
+
 install_missing() {
-    local sudo=() dropin=/etc/postgresql-common/createcluster.d/eav_ext_bootstrap.conf
     command -v apt-get >/dev/null || give_up "this is not Debian: apt-get is missing"
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || give_up "installing packages needs root, and there is no sudo"
@@ -101,19 +140,20 @@ install_missing() {
 
     say "refreshing the package lists"
     "${apt[@]}" update || warn "the package lists could not be refreshed, trying with those at hand"
+    look "${groups[@]}" # what can be installed is known only now
 
     # The first server package of a machine creates and starts a cluster "main".
     # Nobody has asked us for one.
     if ! dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 'postgresql-*' 2>/dev/null |
         grep -E '^postgresql-[0-9]+ ii' >/dev/null; then
         "${install[@]}" postgresql-common || give_up "apt could not install postgresql-common"
-        # shellcheck disable=SC2064  # the values of now
-        trap "$(printf '%q ' "${sudo[@]}" rm -f "$dropin")" EXIT
-        "${sudo[@]}" mkdir -p "$(dirname "$dropin")"
-        echo 'create_main_cluster = false' | "${sudo[@]}" tee "$dropin" >/dev/null
+        place /etc/postgresql-common/createcluster.d/eav_ext_bootstrap.conf \
+            <<<'create_main_cluster = false'
     fi
     say "installing ${missing[*]}"
+    ! is_pgbouncer_missing || do_not_start_pgbouncer
     "${install[@]}" "${missing[@]}" || give_up "apt could not install everything"
+    ! is_pgbouncer_missing || disable_pgbouncer
 }
 
 what=${1:-build}

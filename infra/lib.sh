@@ -64,6 +64,17 @@ make_server_dir() {
     chmod 700 "$1"
 }
 
+# A free port below the range the system hands out to clients. It may be taken before a server binds
+# it: the caller then tries another.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 12000))
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+
 # server_pid DATA: the postmaster that runs on this data directory, if any. The
 # process must sit in the directory: the number in a stale file may by now
 # belong to somebody else.
@@ -81,3 +92,26 @@ stop_server() {
     as_server_user "$bin/pg_ctl" stop -D "$1" -m fast -t 60 -s ||
         as_server_user "$bin/pg_ctl" stop -D "$1" -m immediate -t 30 -s
 }
+
+# PgBouncer's program, which lies where only root's PATH leads.
+find_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer; }
+
+# The first Python that has psycopg 3, and the first node that has pg. Those of the distribution come
+# last: another one may come first in PATH, with packages of its own.
+find_python() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        ! "$python" -c 'import psycopg' 2>/dev/null || { command -v "$python" && return; }
+    done
+    return 1
+}
+find_node() {
+    local node
+    for node in node /usr/bin/node; do
+        ! NODE_PATH=$NODE_MODULES "$node" -e 'require("pg")' 2>/dev/null ||
+            { command -v "$node" && return; }
+    done
+    return 1
+}
+# Of the caller, and what the tests have installed.
+NODE_MODULES=${NODE_PATH:+$NODE_PATH:}$RUN/node/node_modules

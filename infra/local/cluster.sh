@@ -2,8 +2,12 @@
 # Private PostgreSQL clusters below the checkout, for demo, tests and bench.
 #
 #   cluster.sh start NAME [-o guc=value ...]   an empty cluster; an old one of that name goes
+#   cluster.sh standby NAME PRIMARY [-o ...]   the same, as a streaming standby of another cluster
+#   cluster.sh follow NAME PRIMARY             lets a standby follow another cluster from now on
+#   cluster.sh promote NAME                    makes a standby a primary
 #   cluster.sh restart NAME                    the same cluster again, data kept
 #   cluster.sh stop NAME
+#   cluster.sh crash NAME                      ends its processes at once, as a crash would
 #   cluster.sh destroy NAME                    stop it and remove its files
 #   cluster.sh psql NAME [ARG ...]             psql, as you
 #   cluster.sh run NAME -- COMMAND [ARG ...]   a command with the cluster's environment, as the
@@ -31,17 +35,6 @@ bin=$(pg_config_says --bindir) || die "no $PG_CONFIG: run infra/bootstrap.sh dem
 is_known() { [ -f "$dir/env.sh" ]; }
 require_known() { is_known || die "there is no cluster '$name': cluster.sh start $name"; }
 
-# A free port below the range the system hands out to clients. It may be taken
-# before the server binds it: then start() tries another.
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 12000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
-
 write_settings() { # PORT SOCKET_DIR GUC...
     local port=$1 sock=$2 guc value
     shift 2
@@ -63,8 +56,10 @@ write_env() { # PORT SOCKET_DIR
         PGPASSFILE "$dir/pgpass" >"$dir/env.sh"
 }
 
-start() {
-    local gucs=() sock="$dir/sock" port try
+# create FILL [-o guc=value ...]: a new cluster, whose data directory the function FILL makes.
+create() {
+    local fill=$1 gucs=() sock="$dir/sock" port try
+    shift
     while [ $# -gt 0 ]; do
         [ "$1" = -o ] && [[ ${2:-} == *=* ]] || usage
         gucs+=("$2")
@@ -79,18 +74,7 @@ start() {
         sock=$(mktemp -d /tmp/eav-XXXXXX)
     fi
     make_server_dir "$sock"
-
-    # The password goes through a file, a command line could be read by others.
-    as_server_user sh -c '
-        umask 077
-        head -c 24 /dev/urandom | base64 >"$1/password"
-        echo "127.0.0.1:*:*:postgres:$(cat "$1/password")" >"$1/pgpass"' sh "$dir"
-    as_server_user "$bin/initdb" -D "$data" -U postgres --pwfile="$dir/password" \
-        --auth-local=trust --auth-host=scram-sha-256 --locale=C.UTF-8 --encoding=UTF8 \
-        --no-sync --no-instructions >"$dir/initdb.log" 2>&1 ||
-        die "initdb failed: $(tail -n 5 "$dir/initdb.log")"
-    as_server_user rm "$dir/password"
-    as_server_user sh -c 'echo "include = '\''eav.conf'\''" >>"$1/postgresql.conf"' sh "$data"
+    "$fill"
 
     for try in 1 2 3 4 5; do
         write_env "$port" "$sock"
@@ -103,6 +87,40 @@ start() {
     done
     tail -n 20 "$log" >&2
     die "the server of '$name' did not start (attempt $try), its log is $log"
+}
+
+fill_empty() {
+    # The password goes through a file, a command line could be read by others.
+    as_server_user sh -c '
+        umask 077
+        head -c 24 /dev/urandom | base64 >"$1/password"
+        echo "127.0.0.1:*:*:postgres:$(cat "$1/password")" >"$1/pgpass"' sh "$dir"
+    as_server_user "$bin/initdb" -D "$data" -U postgres --pwfile="$dir/password" \
+        --auth-local=trust --auth-host=scram-sha-256 --locale=C.UTF-8 --encoding=UTF8 \
+        --no-sync --no-instructions >"$dir/initdb.log" 2>&1 ||
+        die "initdb failed: $(tail -n 5 "$dir/initdb.log")"
+    as_server_user rm "$dir/password"
+    as_server_user sh -c 'echo "include = '\''eav.conf'\''" >>"$1/postgresql.conf"' sh "$data"
+}
+
+# Its users and their passwords are those of the primary.
+fill_from_primary() {
+    as_server_user cp "$RUN/$primary/pgpass" "$dir/pgpass"
+    (
+        . "$RUN/$primary/env.sh"
+        as_server_user "$bin/pg_basebackup" -D "$data" -c fast -X stream --no-sync
+    ) >"$dir/basebackup.log" 2>&1 ||
+        die "pg_basebackup failed: $(tail -n 5 "$dir/basebackup.log")"
+    as_server_user touch "$data/standby.signal"
+}
+
+# The cluster that a standby follows, and how it connects there. The primary lists the standby under
+# its cluster_name.
+take_primary() { # NAME
+    primary=${1:-}
+    [[ $primary =~ ^[a-z][a-z0-9_-]*$ && $primary != "$name" ]] || usage
+    [ -f "$RUN/$primary/env.sh" ] || die "there is no cluster '$primary' to follow"
+    primary_conninfo=$(. "$RUN/$primary/env.sh" && echo "host=$PGHOST port=$PGPORT user=postgres")
 }
 
 # -l detaches the server from our output, -w waits until it accepts connections.
@@ -147,13 +165,32 @@ dir=$RUN/$name data=$dir/data log=$dir/server.log
 cd "$ROOT" # the caller's directory may be closed to the server's user
 
 case $command in
-    start) start "$@" ;;
+    start) create fill_empty "$@" ;;
+    standby)
+        take_primary "$@"
+        create fill_from_primary -o "primary_conninfo=$primary_conninfo" "${@:2}"
+        ;;
+    follow)
+        require_known
+        take_primary "$@"
+        as_server_user sh -c 'echo "primary_conninfo = '\''$2'\''" >>"$1/eav.conf"' sh "$data" "$primary_conninfo"
+        as_server_user "$bin/pg_ctl" reload -D "$data" -s
+        ;;
+    promote)
+        require_known
+        as_server_user "$bin/pg_ctl" promote -D "$data" -w -t 60 -s
+        ;;
     restart)
         require_known
         stop
         launch || die "the server of '$name' did not start, its log is $log"
         ;;
     stop) stop ;;
+    crash)
+        require_known
+        server_pid "$data" >/dev/null || die "'$name' does not run"
+        as_server_user "$bin/pg_ctl" stop -D "$data" -m immediate -t 30 -s
+        ;;
     destroy) destroy ;;
     env)
         require_known

@@ -227,7 +227,10 @@ const char* read_primary_id() {
 
 void find_roles(Draft& draft, const char* primary) {
   if (primary != nullptr) {
-    if (Node* const node = find_or_add(draft, primary, NodeRole::primary)) {
+    // A standby that was copied with the configuration of the primary. They have to be told apart.
+    const bool is_name_of_both = strcmp(primary, own_node_id()) == 0;
+    const char* const id = is_name_of_both ? psprintf("%.50s (primary)", primary) : primary;
+    if (Node* const node = find_or_add(draft, id, NodeRole::primary)) {
       node->role = NodeRole::primary;
     }
   }

@@ -196,7 +196,7 @@ void sleep_until(TimestampTz wake_up, const Loop& loop) {
   for (;;) {
     const long remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_up);
     if (remaining <= 0 || ShutdownRequestPending || ConfigReloadPending || has_requests(loop) ||
-        loop.pulse.is_wanted()) {
+        (settings.worker_enabled && loop.pulse.is_wanted())) {
       return;
     }
     const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

@@ -72,6 +72,11 @@ VALUES (1, 1000000000000, '2020-01-15', '2020-01-15', 1, 1), (1, 1000000000000, 
 INSERT INTO eav.ingest_gaps (epoch, gap_start, gap_end, reason) VALUES (2, now(), now(), 'crash');
 INSERT INTO eav.flush_backlog (tenant_id, entity, attribute, value, observed_at)
 VALUES (1, 'device-3', 'temperature', '19', '2026-01-01 00:00:00+00');
+-- of the budgets those that are not as installed
+UPDATE eav.freshness_budget SET max_lag = '7 s' WHERE read_path = 'replica';
+INSERT INTO eav.freshness_budget VALUES ('reports', 'replica', '1 min', '2 min', 'eventual', 'abort', '5 min');
+INSERT INTO eav.nodes (node_id, conninfo, read_path) VALUES ('standby1', 'host=standby1', 'reports');
+SELECT eav.heartbeat();
 SQL
 is( sql('source', "SELECT string_agg(sqlstate, ',' ORDER BY reject_id) FROM eav.ingest_rejects"),
 	'23503,22P02', 'two values were rejected');
@@ -79,7 +84,9 @@ is(sql('source', 'SELECT count(*) FROM eav.entity_values'), '9', 'the others are
 
 my $source = dump_of('source');
 like($source, qr/device-2/, 'entities are dumped');
-unlike($source, qr/COPY eav\.(flush_state|entity_values_ingest|staging_epoch)/,
+like($source, qr/^standby1\t/m, 'nodes are dumped');
+unlike($source, qr/^near_real_time\t/m, 'budgets that are as installed are not');
+unlike($source, qr/COPY eav\.(flush_state|entity_values_ingest|staging_epoch|replication_heartbeat)/,
 	'what belongs to this cluster is not dumped');
 
 my $plain = $node->basedir . '/plain.sql';

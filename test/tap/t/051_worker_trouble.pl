@@ -177,6 +177,26 @@ settled('harmful settings of the database do not reach the worker');
 is(rejects(), 0, 'nothing is rejected for them');
 $node->projection_is_right;
 
+# --- a worker that rests rests -----------------------------------------------------------------------
+
+sub ticks_of
+{
+	my ($process) = @_;
+	my @fields = split / /, slurp_file("/proc/$process/stat") =~ s/.*\) //sr;
+	return $fields[11] + $fields[12];
+}
+
+SKIP:
+{
+	skip 'there is no /proc', 1 if !-r "/proc/$$/stat";
+	$node->worker_off;
+	$node->ask('SELECT eav.heartbeat()');
+	my $before = ticks_of($node->worker_pid);
+	$node->ask('SELECT pg_sleep(2)');
+	cmp_ok(ticks_of($node->worker_pid) - $before, '<', 50, 'a worker that rests does not spin when it is asked for something');
+	$node->worker_on;
+}
+
 # --- the extension comes while the worker leaves for want of it -----------------------------------
 
 $node->ask('CREATE DATABASE late');
