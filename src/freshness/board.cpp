@@ -131,19 +131,13 @@ const ReadPath* find_read_path(const Board& board, const char* name) {
   return nullptr;
 }
 
-ReadPath required_read_path(Board& board, const char* name) {
+std::optional<ReadPath> read_path_named(Board& board, const char* name) {
   lock(board, LW_SHARED);
   const ReadPath* const found = find_read_path(board, name);
-  const ReadPath path = found != nullptr ? *found : ReadPath{};
+  const auto path = found != nullptr ? std::optional<ReadPath>(*found) : std::nullopt;
   const bool has_looked = board.refreshed_at != 0;
   unlock(board);
-  if (found == nullptr && !has_looked) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("eav.freshness_budget has not been read yet"),
-                    errdetail("The worker of this database does so."),
-                    errhint("Start it with eav.start_worker().")));
-  }
-  if (found == nullptr) {
+  if (!path && has_looked) {
     ereport(ERROR,
             (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("read path \"%s\" does not exist", name),
              errhint("See eav.freshness_budget.")));

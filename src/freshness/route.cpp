@@ -21,6 +21,7 @@ using core::NodeRole;
 
 // As asked for, by the caller and the read path.
 struct Wish {
+  bool is_known;  // false: the worker has not read the read path yet
   core::ReadRequest request;
   Consistency promised;  // when all is well
   Micros retry_after;
@@ -32,12 +33,13 @@ struct Wish {
 // What is copied from the board before its lock is released.
 struct Answer {
   core::Route route;
-  bool is_self;
   NodeRole role;
   char id[name_size];
   char conninfo[conninfo_size];
   std::optional<Micros> lag;
 };
+
+constexpr Answer no_answer = {{-1, true, core::RouteReason::no_node}, {}, {}, {}, {}};
 
 // Without a row in eav.freshness_budget.
 constexpr Micros usual_bounded_lag = 5 * core::one_second;
@@ -65,8 +67,7 @@ Consistency consistency_from(const text* input) {
   return *consistency;
 }
 
-void apply_path(Board& board, const char* name, Wish& wish) {
-  const ReadPath path = required_read_path(board, name);
+void apply_path(const ReadPath& path, Wish& wish) {
   wish.request.wanted = path.role;
   wish.request.max_lag = path.budget.max_lag;
   wish.request.fallback = path.fallback;
@@ -107,8 +108,12 @@ Wish wish_from(FunctionCallInfo fcinfo, Board& board) {
   wish.promised = consistency_from(PG_GETARG_TEXT_PP(0));
   wish.request = {wish.promised, NodeRole::replica, usual_lag(board, wish.promised),
                   Fallback::primary};
+  wish.is_known = true;
   if (!PG_ARGISNULL(2)) {
-    apply_path(board, text_to_cstring(PG_GETARG_TEXT_PP(2)), wish);
+    const std::optional<ReadPath> path =
+        read_path_named(board, text_to_cstring(PG_GETARG_TEXT_PP(2)));
+    wish.is_known = path.has_value() || wish.request.consistency == Consistency::strong;
+    apply_path(path.value_or(ReadPath{}), wish);
   }
   if (!PG_ARGISNULL(1)) {
     wish.request.max_lag = max_lag_from(*PG_GETARG_INTERVAL_P(1));
@@ -198,6 +203,9 @@ Consistency received(const Answer& answer, const Wish& wish) {
 }
 
 pg::Column reason(const Answer& answer, const Wish& wish) {
+  if (!wish.is_known) {
+    return pg::text("the worker has not read eav.freshness_budget yet, try again later");
+  }
   if (answer.route.reason == core::RouteReason::aborted && wish.retry_after > 0) {
     return pg::text(psprintf("no node is within the limit, try again in %.0f s",
                              static_cast<double>(wish.retry_after) / core::one_second));
@@ -234,7 +242,8 @@ EAV_FUNCTION(eav_route_read) {
   using namespace eav;
   freshness::Board& board = freshness::required_board();
   const freshness::Wish wish = freshness::wish_from(fcinfo, board);
-  const freshness::Answer answer = freshness::decide(board, wish);
+  const freshness::Answer answer =
+      wish.is_known ? freshness::decide(board, wish) : freshness::no_answer;
   const pg::Column none = pg::Column::null();
   if (answer.route.node < 0) {
     return pg::row(fcinfo, {none, none, pg::text("none"), none, none,

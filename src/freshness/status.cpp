@@ -175,7 +175,8 @@ EAV_FUNCTION(eav_freshness_headers) {
   Status status = status_of_self(board);
   if (!PG_ARGISNULL(0)) {
     const char* const name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-    status.budget = required_read_path(board, name).budget;
+    const std::optional<ReadPath> path = read_path_named(board, name);
+    status.budget = path ? path->budget : eav::core::Budget{};
   }
   return JsonbPGetDatum(headers(status));
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 
 #include "eav/core/breaker.hpp"
 #include "eav/core/heartbeat_lag.hpp"
@@ -88,8 +89,9 @@ void unlock(Board& board);
 Node* find_node(Nodes& nodes, const char* id);
 Node* find_self(Nodes& nodes);
 const ReadPath* find_read_path(const Board& board, const char* name);
-// A copy, made under the lock; raises undefined_object when there is none.
-ReadPath required_read_path(Board& board, const char* name);
+// A copy, made under the lock. nullopt when the worker has not read any yet; raises
+// undefined_object when there is none of that name.
+std::optional<ReadPath> read_path_named(Board& board, const char* name);
 
 // Asks the worker to look at all nodes now.
 void request_refresh();

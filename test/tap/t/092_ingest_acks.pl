@@ -14,6 +14,8 @@ my $node = EavCluster->ready(
 	'main',
 	autovacuum => 'off',
 	'eav.flush_interval' => '60s',
+	# It takes a transaction id.
+	'eav.heartbeat_interval' => 0,
 	'eav.durable_timeout' => '50s',
 	'eav.ring_size' => '1MB',
 	# Nobody writes out the WAL by chance.
