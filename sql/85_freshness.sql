@@ -70,7 +70,7 @@ CREATE FUNCTION eav._refuse_password() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NEW.conninfo ~* 'password' OR NEW.conninfo ~ '://[^/?]*:[^/?@]*@'
+    IF NEW.conninfo ~* 'password' OR NEW.conninfo ~ '://[^/@]*:[^/@]*@'
        OR NEW.conninfo ~ '[?&][^=&]*%' THEN
         RAISE check_violation USING MESSAGE = 'conninfo must not contain a password',
             DETAIL = 'It is shown to all who may route.',
@@ -98,14 +98,15 @@ COMMENT ON FUNCTION eav._limit_nodes() IS 'Internal: there is room for 32 nodes 
 CREATE TRIGGER limit_nodes AFTER INSERT ON eav.nodes
     FOR EACH STATEMENT EXECUTE FUNCTION eav._limit_nodes();
 
--- One row for each node, never more than a few hundred bytes, but a new version every second.
+-- One row for each node, but a new version every second. The fuller a page may become before it is
+-- pruned, the fewer are the moments at which pruning, replayed, meets an old snapshot on a standby.
 CREATE TABLE eav.replication_heartbeat (
     node_id text PRIMARY KEY CHECK (octet_length(node_id) BETWEEN 1 AND 63),
     node_type text NOT NULL CHECK (node_type IN ('primary', 'replica', 'stream', 'olap', 'cache')),
     last_heartbeat timestamptz NOT NULL CHECK (isfinite(last_heartbeat)),
     write_sequence bigint NOT NULL,
     wal_lsn pg_lsn
-) WITH (fillfactor = 50);
+);
 COMMENT ON TABLE eav.replication_heartbeat IS 'Signs of life that travel with the data. The worker of the primary writes its row every eav.heartbeat_interval; a node that calls eav.report_freshness() has one, too.';
 COMMENT ON COLUMN eav.replication_heartbeat.node_id IS 'Who wrote it, or whom it is about.';
 COMMENT ON COLUMN eav.replication_heartbeat.node_type IS 'primary; replica: has been the primary; else the type of the node in eav.nodes.';
@@ -164,15 +165,16 @@ BEGIN
             DETAIL = format('It is %s, and eav.max_future_skew is %s.', as_of, skew);
     END IF;
     INSERT INTO eav.replication_heartbeat AS h (node_id, node_type, last_heartbeat, write_sequence)
-    VALUES (node_id, kind, as_of, 1)
+    -- A clock that is ahead of ours must not make the node fresh for longer.
+    VALUES (node_id, kind, least(as_of, clock_timestamp()), 1)
     ON CONFLICT ON CONSTRAINT replication_heartbeat_pkey DO UPDATE
     SET node_type = excluded.node_type, last_heartbeat = excluded.last_heartbeat,
         write_sequence = h.write_sequence + 1, wal_lsn = NULL;
-    PERFORM eav._note_report(node_id, as_of);
+    PERFORM eav._note_report(node_id, least(as_of, clock_timestamp()));
 END
 $$;
 COMMENT ON FUNCTION eav.report_freshness(text, timestamptz) IS
-'Tells that the data of a node (of type stream, olap or cache in eav.nodes) is complete up to as_of. From then on its lag grows with the clock, until the next report. Raises undefined_object (42704) for an unknown node, wrong_object_type (42809) for a server, datetime_field_overflow (22008) for a time further ahead than eav.max_future_skew or infinite, null_value_not_allowed (22004), read_only_sql_transaction (25006) on a standby.';
+'Tells that the data of a node (of type stream, olap or cache in eav.nodes) is complete up to as_of, or now if that lies ahead. From then on its lag grows with the clock, until the next report. Raises undefined_object (42704) for an unknown node, wrong_object_type (42809) for a server, datetime_field_overflow (22008) for a time further ahead than eav.max_future_skew or infinite, null_value_not_allowed (22004), read_only_sql_transaction (25006) on a standby.';
 CREATE FUNCTION eav._note_report(node_id text, as_of timestamptz) RETURNS void
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'eav_note_report'
     SET search_path = pg_catalog, pg_temp;
@@ -184,7 +186,7 @@ CREATE FUNCTION eav.check_replication_lag()
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_check_replication_lag'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.check_replication_lag() IS
-'Returns a row for each node that this server knows: itself, those in eav.nodes, and standbys and logical slots that are not listed there. node_type: primary, replica, stream, olap or cache, as it is now. state by the budget of the node: ok, lagging, stale, or unknown, which counts as stale. lag_seconds and lag_bytes (of WAL): null when not known. measured_by: self, heartbeat (a standby, of itself), walsender, slot, report, or null. sampled_at: when the last sign of it was seen, by the clock of this server. detail: what there is to say, such as the skew of the clocks or why nothing is known. A standby measures itself only. Reads shared memory only. Raises nothing.';
+'Returns a row for each node that this server knows: itself, those in eav.nodes, and standbys and logical slots that are not listed there. node_type: primary, replica, stream, olap or cache, as it is now. state by the budget of the node: ok, lagging, stale, or unknown, which counts as stale. lag_seconds and lag_bytes (of WAL): null when not known. measured_by: self, heartbeat (a standby, of itself), walsender, slot, report, or null. sampled_at: when the last sign of it was seen, by the clock of this server. detail: what there is to say, such as the skew of the clocks or why nothing is known. A standby measures itself only. Reads shared memory only. Raises program_limit_exceeded (54000) when more databases measure their freshness than eav.ring_databases, or one without preload.';
 
 CREATE FUNCTION eav.freshness(OUT node_id text, OUT source text, OUT state text,
                               OUT lag_seconds double precision, OUT data_timestamp timestamptz,
@@ -192,7 +194,7 @@ CREATE FUNCTION eav.freshness(OUT node_id text, OUT source text, OUT state text,
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_freshness'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.freshness() IS
-'Returns one row about what this server answers now. source: primary or replica. state: ok, lagging, stale or unknown, by the budget of the node. lag_seconds: null when unknown. data_timestamp: the answers are complete up to here, by the clock of the primary; null when no heartbeat has arrived. consistency: strong on the primary, bounded while within max_lag, else eventual. badge: real-time below 1 s, near-real-time up to 10 s, delayed beyond; stale past max_lag or when unknown. Raises nothing.';
+'Returns one row about what this server answers now. source: primary or replica. state: ok, lagging, stale or unknown, by the budget of the node. lag_seconds: null when unknown. data_timestamp: the answers are complete up to here, by the clock of the primary; null when no heartbeat has arrived. consistency: strong on the primary, bounded while within max_lag, else eventual. badge: real-time below 1 s, near-real-time up to 10 s, delayed beyond; stale past max_lag or when unknown. Raises program_limit_exceeded (54000) when more databases measure their freshness than eav.ring_databases, or one without preload.';
 
 CREATE FUNCTION eav.freshness_headers(read_path text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_freshness_headers'

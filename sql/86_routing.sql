@@ -28,7 +28,7 @@ CREATE FUNCTION eav.breaker_status()
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_breaker_status'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.breaker_status() IS
-'Returns a row for each node: the breaker that the router of this server keeps for it. state: closed, open or half_open (one read a second is let through). cause: none, failures or lag. failures: failed reads in a row. since: when the state was entered, null when it has always been closed. changes_at: when an open breaker half-opens at the earliest, and when a half-open one closes if the node stays well; null when it does not get better. Raises nothing.';
+'Returns a row for each node: the breaker that the router of this server keeps for it. state: closed, open or half_open (one read a second is let through). cause: none, failures or lag. failures: failed reads in a row. since: when the state was entered, null when it has always been closed. changes_at: when an open breaker half-opens at the earliest, and when a half-open one closes if the node stays well; null when it does not get better. Raises program_limit_exceeded (54000) when more databases measure their freshness than eav.ring_databases, or one without preload.';
 
 CREATE FUNCTION eav.write_token() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_write_token'

@@ -26,7 +26,10 @@ std::optional<Micros> ClockOffset::estimate(Micros now) const {
   return least;
 }
 
-void HeartbeatLag::on_heartbeat(Micros sent_at, Micros seen_at, Micros offset) {
+void HeartbeatLag::on_heartbeat(Micros sent_at, Micros seen_at, Micros offset, std::int64_t count) {
+  if (has_heard_ && count > 0) {
+    gaps_ = {std::max<Micros>((sent_at - sent_at_) / count, 0), gaps_[0]};
+  }
   has_heard_ = true;
   sent_at_ = sent_at;
   seen_at_ = seen_at;
@@ -34,11 +37,14 @@ void HeartbeatLag::on_heartbeat(Micros sent_at, Micros seen_at, Micros offset) {
 }
 
 std::optional<Micros> HeartbeatLag::lag(Micros now, Micros interval) const {
+  const bool has_learned = gaps_[0] > 0 && gaps_[1] > 0;
+  const Micros patience =
+      2 * (has_learned ? std::max(std::min(gaps_[0], gaps_[1]), one_second) : interval);
   const Micros silence = now - seen_at_;
-  if (!has_heard_ || silence < -2 * interval) {
+  if (!has_heard_ || silence < -patience) {
     return std::nullopt;
   }
-  return silence <= 2 * interval ? sample_ : sample_ + silence;
+  return silence <= patience ? sample_ : sample_ + silence;
 }
 
 }  // namespace eav::core

@@ -43,6 +43,20 @@ std::optional<PositionHistory::Sample> PositionHistory::reached(std::uint64_t po
   return std::nullopt;
 }
 
+std::optional<PositionHistory::Sample> PositionHistory::first_beyond(std::uint64_t position) const {
+  std::optional<Sample> first;
+  std::uint64_t added = count_;  // to this level
+  for (const auto& level : levels_) {
+    for (std::uint64_t i = 0; i < std::min<std::uint64_t>(added, level_size); ++i) {
+      if (level[i].position > position && (!first || level[i].position < first->position)) {
+        first = level[i];
+      }
+    }
+    added = (added + level_step - 1) / level_step;
+  }
+  return first;
+}
+
 std::optional<Micros> lag_of(const PositionHistory& history, const Progress& progress, Micros now,
                              Micros interval) {
   if (progress.position >= progress.end) {

@@ -148,8 +148,9 @@ std::optional<ReadPath> read_path_named(Board& board, const char* name) {
 void request_refresh() {
   Board* const board = own_board();
   const ingest::Door* const door = ingest::own_door();
-  if (board != nullptr && !board->is_refresh_wanted.exchange(true) && door->worker >= 0) {
-    SetLatch(&ProcGlobal->allProcs[door->worker].procLatch);
+  const int worker = door != nullptr ? door->worker.load() : -1;
+  if (board != nullptr && !board->is_refresh_wanted.exchange(true) && worker >= 0) {
+    SetLatch(&ProcGlobal->allProcs[worker].procLatch);
   }
 }
 
@@ -160,11 +161,13 @@ bool is_refresh_wanted() {
 
 const char* own_node_id() {
   static char address[name_size];
+  static char cluster[name_size];
   if (settings.node_id[0] != '\0') {
     return settings.node_id;
   }
   if (cluster_name[0] != '\0') {
-    return cluster_name;
+    strlcpy(cluster, cluster_name, sizeof(cluster));
+    return cluster;
   }
   if (address[0] == '\0') {
     char host[name_size - 6] = "";

@@ -87,6 +87,10 @@ void measure_progress(const Board& board, XLogRecPtr position, std::optional<Mic
 void measure_sender(const Board& board, const Node& node, TimestampTz now, Measurement& result) {
   const Sender sender = find_sender(node.process);
   result.measured_by = "walsender";
+  if (node.is_ambiguous) {
+    say(result, "several standbys have this name");
+    return;
+  }
   if (!sender.is_there || XLogRecPtrIsInvalid(sender.applied)) {
     say(result, node.process == 0 ? "not connected" : "replication is not running");
     return;
@@ -104,11 +108,13 @@ void measure_slot(const Board& board, const Node& node, TimestampTz now, Measure
   }
 }
 
-void measure_report(const Node& node, TimestampTz now, Measurement& result) {
+void measure_report(const Board& board, const Node& node, TimestampTz now, Measurement& result) {
+  // On a standby by the clock of the primary, as far as it is known.
+  const Micros offset = RecoveryInProgress() ? board.offset.estimate(now).value_or(0) : 0;
   result.measured_by = "report";
   result.as_of = node.as_of;
   result.seen_at = node.seen_at;
-  result.lag = std::max<Micros>(0, now - node.as_of);
+  result.lag = std::max<Micros>(0, now - offset - node.as_of);
 }
 
 void measure_primary(TimestampTz now, Measurement& result) {
@@ -177,7 +183,7 @@ Measurement measure_other(const Board& board, const Node& node, TimestampTz now)
       say(result, "the WAL receiver is not running");
     }
   } else if (node.measure == Measure::report) {
-    measure_report(node, now, result);
+    measure_report(board, node, now, result);
   } else if (board.in_recovery) {
     say(result, "measured on the primary only");
   } else if (node.measure == Measure::walsender) {
@@ -211,7 +217,7 @@ bool has_reached(const Board& board, const Node& node, XLogRecPtr position) {
   }
   if (node.measure == Measure::walsender) {
     const Sender sender = find_sender(node.process);
-    return sender.is_there && sender.applied >= position;
+    return !node.is_ambiguous && sender.is_there && sender.applied >= position;
   }
   return node.measure == Measure::slot && node.position >= position;
 }

@@ -126,8 +126,8 @@ Wish wish_from(FunctionCallInfo fcinfo, Board& board) {
 
 struct Choice {
   int count;
-  core::Candidate candidate[max_nodes + 1];
-  Node* node[max_nodes + 1];  // null: this server, which is not on the board
+  core::Candidate candidate[max_nodes + 2];
+  Node* node[max_nodes + 2];  // null: this server, which is not on the board
   core::Breaker of_self;      // who is asked is there
 };
 
@@ -166,6 +166,15 @@ void gather(Board& board, const Wish& wish, TimestampTz now, Choice& choice) {
   }
 }
 
+void add_unknown_replica(Choice& choice) {
+  core::Candidate& unknown = choice.candidate[choice.count];
+  choice.node[choice.count++] = nullptr;
+  unknown = {};
+  unknown.role = NodeRole::replica;
+  unknown.is_usable = true;
+  unknown.breaker = &choice.of_self;
+}
+
 Answer answer_of(const Choice& choice, const core::Route& route) {
   Answer answer = {};
   answer.route = route;
@@ -187,6 +196,10 @@ Answer decide(Board& board, const Wish& wish) {
   const uint32 turn = board.turn.fetch_add(1);
   lock(board, LW_EXCLUSIVE);
   gather(board, wish, now, choice);
+  // Nothing is known of replicas yet: a read that wants one falls back.
+  if (board.refreshed_at == 0) {
+    add_unknown_replica(choice);
+  }
   const core::Route route =
       core::route({choice.candidate, static_cast<std::size_t>(choice.count)}, wish.request,
                   {&board.fallbacks, settings.fallback_limit}, turn, now);

@@ -9,8 +9,9 @@
 // On a standby: a look at the receiver ten times per heartbeat, which costs a spinlock, and at the
 // row when WAL has been replayed since.
 //
-// On both: all nodes once per heartbeat. Tables are read with the rights of their owner, views of
-// the server with those of the worker.
+// On both: all nodes once per heartbeat. Tables are read and written in transactions with the
+// rights of their owner, views of the server in others with those of the worker: whatever the owner
+// has made of the tables, it runs as the owner.
 #include "eav/freshness/sample.hpp"
 
 #include <algorithm>
@@ -27,6 +28,7 @@ extern "C" {
 #include <access/xlog.h>
 #include <access/xlogrecovery.h>
 #include <replication/walreceiver.h>
+#include <replication/walsender.h>
 #include <storage/spin.h>
 #include <utils/pg_lsn.h>
 }
@@ -37,6 +39,8 @@ using core::NodeRole;
 
 namespace {
 
+// After it and wal_sender_timeout a walsender whose standby is gone has ended.
+constexpr core::Micros sender_grace = 60 * core::one_second;
 constexpr BlockNumber large = 1024 * 1024 / BLCKSZ;
 
 // Where this backend has written its row last; with an old snapshot held a search for the newest
@@ -137,6 +141,21 @@ struct Draft {
   ReadPath read_paths[max_budgets];
 };
 
+bool has_null(uint64 row, int columns) {
+  for (int column = 1; column <= columns; ++column) {
+    if (pg::cell(row, column).is_null) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Outlives the transaction that reads the tables.
+Draft& own_draft() {
+  static Draft draft;
+  return draft;
+}
+
 void read_budgets(Draft& draft) {
   static pg::Statement select(
       "SELECT read_path, node_type, target_lag, max_lag, consistency, fallback, retry_after "
@@ -144,6 +163,9 @@ void read_budgets(Draft& draft) {
       {INT4OID});
   select.run({Int32GetDatum(max_budgets)});
   for (uint64 row = 0; row < SPI_processed; ++row) {
+    if (has_null(row, 6)) {
+      continue;  // the owner has altered the table
+    }
     ReadPath& path = draft.read_paths[draft.read_path_count++];
     const auto string = [&](int column) {
       return TextDatumGetCString(pg::cell(row, column).value);
@@ -171,6 +193,9 @@ void read_nodes(Draft& draft) {
   select.run({Int32GetDatum(max_nodes)});
   const TimestampTz now = GetCurrentTimestamp();
   for (uint64 row = 0; row < SPI_processed; ++row) {
+    if (has_null(row, 2) || pg::cell(row, 6).is_null) {
+      continue;
+    }
     const int number = draft.nodes.count++;
     Node& node = draft.nodes.node[number];
     copy_text(node.id, sizeof(node.id), pg::cell(row, 1));
@@ -240,10 +265,15 @@ void find_roles(Draft& draft, const char* primary) {
   }
 }
 
-// Two standbys of the same name are told apart, but only one of them can be listed.
-void add_sender(Draft& draft, int process, const char* name) {
+// After a broken connection the server keeps the old walsender until its timeout, so the newest
+// counts. Two that live on side by side belong to two standbys of the same name, of which nobody
+// can say which one a client would reach.
+void add_sender(Draft& draft, int process, const char* name, bool is_old) {
   Node* node = find_by_replication_name(draft, name, NodeRole::replica);
-  if (node == nullptr || node->measure != Measure::none) {
+  if (node != nullptr && node->process != 0) {
+    node->is_ambiguous = node->is_ambiguous || node->is_old;
+  }
+  if (node == nullptr || node->process != 0) {
     char id[name_size];
     snprintf(id, sizeof(id), "%.40s (process %d)", name, process);
     const bool is_taken = node != nullptr || find_node(draft.nodes, name) != nullptr;
@@ -252,20 +282,24 @@ void add_sender(Draft& draft, int process, const char* name) {
   if (node != nullptr) {
     node->measure = Measure::walsender;
     node->process = process;
+    node->is_old = is_old;
   }
 }
 
 void read_senders(Draft& draft) {
   static pg::Statement select(
-      "SELECT r.pid, r.application_name FROM pg_catalog.pg_stat_replication r "
+      "SELECT r.pid, r.application_name, pg_catalog.clock_timestamp() - r.backend_start > $1 "
+      "FROM pg_catalog.pg_stat_replication r "
       "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s "
       "WHERE s.slot_type = 'logical' AND s.active_pid = r.pid) AND r.state <> 'backup' "
-      "ORDER BY r.backend_start, r.pid",
-      {});
-  select.run({});
+      "ORDER BY r.backend_start DESC, r.pid",
+      {INTERVALOID});
+  Interval timeout = {};
+  timeout.time = static_cast<TimeOffset>(wal_sender_timeout) * 1000 + sender_grace;
+  select.run({PointerGetDatum(&timeout)});
   for (uint64 row = 0; row < SPI_processed; ++row) {
     add_sender(draft, DatumGetInt32(pg::cell(row, 1).value),
-               TextDatumGetCString(pg::cell(row, 2).value));
+               TextDatumGetCString(pg::cell(row, 2).value), DatumGetBool(pg::cell(row, 3).value));
   }
 }
 
@@ -281,7 +315,9 @@ void read_slots(Draft& draft) {
     const char* const name = TextDatumGetCString(pg::cell(row, 1).value);
     Node* node = find_by_replication_name(draft, name, NodeRole::stream);
     if (node == nullptr) {
-      node = add_unlisted(draft, name, NodeRole::stream);
+      const bool is_taken = find_node(draft.nodes, name) != nullptr;
+      node =
+          add_unlisted(draft, is_taken ? psprintf("%.50s (slot)", name) : name, NodeRole::stream);
     }
     if (node == nullptr || node->measure == Measure::report) {
       continue;
@@ -335,23 +371,30 @@ void keep_breakers(const Board& board, Draft& draft) {
 void tell_breakers(Board& board, TimestampTz now) {
   for (int i = 0; i < board.nodes.count; ++i) {
     Node& node = board.nodes.node[i];
-    if (node.role != NodeRole::primary) {
-      const bool is_self = node.measure == Measure::self;
-      node.breaker.on_lag(policy_of(node), measure(board, node, is_self, now).lag, now);
-    }
+    const bool is_self = node.measure == Measure::self;
+    node.breaker.on_lag(policy_of(node), measure(board, node, is_self, now).lag, now);
   }
 }
 
 struct Message {
   TimestampTz sent_at;  // by the clock of the sender
   TimestampTz received_at;
+  XLogRecPtr end;  // of WAL at the sender
 };
 
 Message last_message() {
   SpinLockAcquire(&WalRcv->mutex);
-  const Message message = {WalRcv->lastMsgSendTime, WalRcv->lastMsgReceiptTime};
+  const Message message = {WalRcv->lastMsgSendTime, WalRcv->lastMsgReceiptTime,
+                           WalRcv->latestWalEnd};
   SpinLockRelease(&WalRcv->mutex);
   return message;
+}
+
+// How far the clock of the sender is behind that of the primary, at least: it cannot have had a
+// heartbeat before it was written. The sender is the primary itself, or another standby.
+core::Micros sender_behind(const Board& board, XLogRecPtr heartbeat, TimestampTz sent_at) {
+  const auto first = board.history.first_beyond(heartbeat);
+  return first ? Max(0, sent_at - first->at) : 0;
 }
 
 void publish(Board& board, Draft& draft) {
@@ -375,7 +418,7 @@ Beat write_heartbeat() {
     return beat;
   }
   beat.sent_at = GetCurrentTimestamp();
-  pg::as_owner(table, [&] { write(beat); });
+  write(beat);
   return beat;
 }
 
@@ -402,34 +445,38 @@ bool are_heartbeats_large() {
 
 void shrink_heartbeats() {
   static pg::Statement shrink("SELECT eav._shrink_heartbeats()", {});
-  pg::as_owner(heartbeat_table(), [] { shrink.run({}); });
+  shrink.run({});
 }
 
-void refresh() {
+void read_tables() {
+  Draft& draft = own_draft();
+  draft = Draft();
+  if (Board* const board = own_board()) {
+    board->is_refresh_wanted = false;
+    read_budgets(draft);
+    read_nodes(draft);
+    find_roles(draft, RecoveryInProgress() ? read_primary_id() : nullptr);
+  }
+}
+
+void read_server() {
+  Draft& draft = own_draft();
   Board* const board = own_board();
   if (board == nullptr) {
     return;
   }
-  board->is_refresh_wanted = false;
-  auto* const draft = static_cast<Draft*>(palloc0(sizeof(Draft)));
-  const char* primary = nullptr;
-  pg::as_owner(heartbeat_table(), [&] {
-    read_budgets(*draft);
-    read_nodes(*draft);
-    primary = RecoveryInProgress() ? read_primary_id() : nullptr;
-  });
-  find_roles(*draft, primary);
   if (!RecoveryInProgress()) {
-    read_slots(*draft);
-    read_senders(*draft);
+    read_slots(draft);
+    read_senders(draft);
   }
-  find_budgets(*draft);
-  publish(*board, *draft);
+  find_budgets(draft);
+  publish(*board, draft);
 }
 
 bool listen() {
   static XLogRecPtr replayed = InvalidXLogRecPtr;
   static TimestampTz received = 0;
+  static XLogRecPtr end = InvalidXLogRecPtr;
   Board* const board = own_board();
   if (board == nullptr) {
     return false;
@@ -437,10 +484,14 @@ bool listen() {
   const Message message = last_message();
   // A receiver begins with both set to the present, by its own clock.
   if (message.received_at != received && message.sent_at != message.received_at) {
-    received = message.received_at;
     lock(*board, LW_EXCLUSIVE);
     board->offset.on_message(message.sent_at, message.received_at);
+    if (message.end != end) {
+      board->history.add({message.end, message.sent_at});
+    }
     unlock(*board);
+    received = message.received_at;
+    end = message.end;
   }
   const XLogRecPtr before = replayed;
   replayed = GetXLogReplayRecPtr(nullptr);
@@ -449,29 +500,28 @@ bool listen() {
 
 void observe() {
   static pg::Statement select(
-      "SELECT node_id, write_sequence, last_heartbeat FROM eav.replication_heartbeat "
-      "WHERE node_type = 'primary' ORDER BY write_sequence DESC LIMIT 1",
+      "SELECT write_sequence, last_heartbeat, wal_lsn FROM eav.replication_heartbeat "
+      "WHERE node_type = 'primary' AND wal_lsn IS NOT NULL ORDER BY write_sequence DESC LIMIT 1",
       {});
   static int64 seen = 0;
   Board* const board = own_board();
   if (board == nullptr) {
     return;
   }
-  pg::as_owner(heartbeat_table(), [] { select.run({}); });
-  if (SPI_processed == 0) {
+  select.run({});
+  if (SPI_processed == 0 || has_null(0, 3)) {
     return;
   }
-  const int64 sequence = DatumGetInt64(pg::cell(0, 2).value);
-  const TimestampTz sent_at = DatumGetTimestampTz(pg::cell(0, 3).value);
+  const int64 sequence = DatumGetInt64(pg::cell(0, 1).value);
+  const TimestampTz sent_at = DatumGetTimestampTz(pg::cell(0, 2).value);
+  const XLogRecPtr position = DatumGetLSN(pg::cell(0, 3).value);
   const TimestampTz now = GetCurrentTimestamp();
-  // The sender cannot have passed the heartbeat on before it was written. If it says so, it is
-  // another standby whose clock is behind that of the primary, and ours is ahead of it by as much
-  // less of the primary's.
-  const core::Micros sender_behind = Max(0, sent_at - last_message().sent_at);
   lock(*board, LW_EXCLUSIVE);
-  if (sequence != seen || !board->heartbeat.has_heard()) {
-    const std::optional<core::Micros> offset = board->offset.estimate(now);
-    board->heartbeat.on_heartbeat(sent_at, now, offset ? *offset - sender_behind : 0);
+  const std::optional<core::Micros> offset = board->offset.estimate(now);
+  // Without a message of the sender nothing is known of the clocks, and so nothing of the lag.
+  if (offset && (sequence != seen || !board->heartbeat.has_heard())) {
+    board->heartbeat.on_heartbeat(sent_at, now, *offset - sender_behind(*board, position, sent_at),
+                                  sequence - seen);
     seen = sequence;
   }
   unlock(*board);
@@ -494,7 +544,8 @@ EAV_FUNCTION(eav_heartbeat) {
   TupleDesc description = nullptr;
   get_call_result_type(fcinfo, nullptr, &description);
   SPI_connect();
-  const Beat beat = write_heartbeat();
+  Beat beat = {};
+  eav::pg::as_owner(heartbeat_table(), [&] { beat = write_heartbeat(); });
   SPI_finish();
   request_refresh();
   Datum values[] = {CStringGetTextDatum(own_node_id()), TimestampTzGetDatum(beat.sent_at),

@@ -9,8 +9,6 @@ extern "C" {
 
 namespace eav::pg {
 
-namespace {
-
 Oid owner_of(Oid relation) {
   HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
   if (!HeapTupleIsValid(tuple)) {
@@ -21,8 +19,6 @@ Oid owner_of(Oid relation) {
   ReleaseSysCache(tuple);
   return owner;
 }
-
-}  // namespace
 
 Caller become_owner(Oid relation) {
   Caller caller{};

@@ -2,6 +2,7 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/worker/worker.hpp"
 
 extern "C" {
@@ -54,10 +55,18 @@ void begin(const char* activity) {
   pgstat_report_activity(STATE_RUNNING, activity);
 }
 
+void begin_as_owner(const char* table, const char* activity) {
+  begin(activity);
+  leave_if_not_needed();
+  // A rollback gives back the rights of the worker.
+  SetUserIdAndSecContext(pg::owner_of(pg::relation_oid(table)), SECURITY_LOCAL_USERID_CHANGE);
+}
+
 void end() {
   SPI_finish();
   PopActiveSnapshot();
   CommitTransactionCommand();
+  SetUserIdAndSecContext(GetSessionUserId(), 0);
   pgstat_report_activity(STATE_IDLE, nullptr);
   pgstat_report_stat(false);
 }
@@ -92,7 +101,6 @@ void leave_if_not_needed() {
 
 ingest::Door* attach_door() {
   static ingest::Door* door = nullptr;
-  leave_if_not_needed();
   if (door == nullptr) {
     door = ingest::own_door();
     if (door != nullptr) {

@@ -38,7 +38,7 @@ bool start_missing(List** started) {
         list_member_oid(*started, database->oid)) {
       continue;
     }
-    if (start_worker(database->oid, InvalidFullTransactionId)) {
+    if (is_worker_running(database->oid) || start_worker(database->oid, InvalidFullTransactionId)) {
       MemoryContext const caller = MemoryContextSwitchTo(TopMemoryContext);
       *started = lappend_oid(*started, database->oid);
       MemoryContextSwitchTo(caller);
@@ -55,14 +55,13 @@ bool start_missing(List** started) {
 [[noreturn]] void run() {
   List* started = NIL;
   bool has_reported = false;
-  bool was_in_recovery = false;
   for (;;) {
-    if (was_in_recovery) {
+    const bool is_standby = RecoveryInProgress();
+    const bool complete = !settings.worker_enabled || start_missing(&started);
+    if (complete && is_standby) {
       list_free(started);
       started = NIL;
     }
-    was_in_recovery = RecoveryInProgress();
-    const bool complete = !settings.worker_enabled || start_missing(&started);
     if (!complete && !has_reported) {
       ereport(LOG, (errmsg("eav_ext launcher: no background worker slot is free, trying again"),
                     errhint("Raise max_worker_processes.")));

@@ -24,9 +24,9 @@ namespace {
 
 constexpr uint16 worker_lock = 25974;  // "ev"; those of SQL are 1 and 2
 
-LOCKTAG worker_tag() {
+LOCKTAG worker_tag(Oid database) {
   LOCKTAG tag;
-  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, worker_lock);
+  SET_LOCKTAG_ADVISORY(tag, database, 0, 0, worker_lock);
   return tag;
 }
 
@@ -50,17 +50,17 @@ bool start_worker(Oid database, FullTransactionId after) {
 }
 
 bool become_the_worker() {
-  const LOCKTAG tag = worker_tag();
+  const LOCKTAG tag = worker_tag(MyDatabaseId);
   return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 void stop_being_the_worker() {
-  const LOCKTAG tag = worker_tag();
+  const LOCKTAG tag = worker_tag(MyDatabaseId);
   LockRelease(&tag, ExclusiveLock, true);
 }
 
-bool is_worker_running() {
-  const LOCKTAG tag = worker_tag();
+bool is_worker_running(Oid database) {
+  const LOCKTAG tag = worker_tag(database);
   if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) {
     return true;
   }
@@ -72,7 +72,7 @@ bool is_worker_running() {
 
 EAV_FUNCTION(eav_start_worker) {
   const FullTransactionId after = GetTopFullTransactionIdIfAny();
-  const bool is_running = eav::worker::is_worker_running();
+  const bool is_running = eav::worker::is_worker_running(MyDatabaseId);
   if (is_running && !FullTransactionIdIsValid(after)) {
     PG_RETURN_BOOL(false);
   }

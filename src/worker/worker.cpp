@@ -53,6 +53,7 @@ namespace eav::worker {
 namespace {
 
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
+constexpr long longest_sleep = 1000;        // ms until the clock is looked at again
 constexpr int short_delay = 100;            // ms until something is looked at again, at most
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
@@ -97,8 +98,7 @@ void run_flush(Loop& loop) {
   if (loop.door != nullptr) {
     loop.door->requests = 0;
   }
-  begin("SELECT eav.stage_flush()");
-  leave_if_not_needed();
+  begin_as_owner("flush_state", "SELECT eav.stage_flush()");
   // Dropped and created anew: the door is marked as open in a table that is gone.
   loop.is_open = loop.is_open && loop.extension == pg::relation_oid("flush_state");
   check_at_once.run({});
@@ -110,8 +110,7 @@ void run_flush(Loop& loop) {
 void run_maintenance(Loop& loop) {
   static pg::Statement maintain("SELECT eav.run_maintenance()", {});
   loop.last_maintenance = GetCurrentTimestamp();
-  begin("SELECT eav.run_maintenance()");
-  leave_if_not_needed();
+  begin_as_owner("flush_state", "SELECT eav.run_maintenance()");
   maintain.run({});
   end();
 }
@@ -120,18 +119,12 @@ bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
 
-// As eav.stage_flush() does by itself: what triggers do, they do with the rights of the owner.
-template <typename Work>
-void as_owner(Work&& work) {
-  pg::as_owner(pg::relation_oid("flush_state"), work);
-}
-
 void open_door(Loop& loop) {
-  begin("opening the door to the ring");
+  begin_as_owner("flush_state", "opening the door to the ring");
   loop.door = attach_door();
   int64 epoch = 0;
   if (loop.door != nullptr) {
-    as_owner([&] { epoch = flush::open_ring(*loop.door); });
+    epoch = flush::open_ring(*loop.door);
   }
   loop.extension = pg::relation_oid("flush_state");
   end();
@@ -192,15 +185,18 @@ void check_for_interrupts() {
   CHECK_FOR_INTERRUPTS();
 }
 
+// A clock that is set back ends the sleep, too.
 void sleep_until(TimestampTz wake_up, const Loop& loop) {
-  for (;;) {
-    const long remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_up);
-    if (remaining <= 0 || ShutdownRequestPending || ConfigReloadPending || has_requests(loop) ||
-        (settings.worker_enabled && loop.pulse.is_wanted())) {
+  for (TimestampTz before = GetCurrentTimestamp(), now = before;;) {
+    before = now;
+    now = GetCurrentTimestamp();
+    const long remaining = TimestampDifferenceMilliseconds(now, wake_up);
+    if (remaining <= 0 || now < before || ShutdownRequestPending || ConfigReloadPending ||
+        has_requests(loop) || (settings.worker_enabled && loop.pulse.is_wanted())) {
       return;
     }
     const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                                 remaining, PG_WAIT_EXTENSION);
+                                 Min(remaining, longest_sleep), PG_WAIT_EXTENSION);
     if ((events & WL_LATCH_SET) != 0) {
       ResetLatch(MyLatch);
       check_for_interrupts();
@@ -242,26 +238,22 @@ void wait_for_producers(const Loop& loop) {
 }
 
 void move_ring_to_staging(Loop& loop) {
-  begin("moving the ring to staging");
-  leave_if_not_needed();
+  begin_as_owner("flush_state", "moving the ring to staging");
   flush::lock_flush();
   const uint64 number = flush::begin_flush(loop.door);
   flush::take_published(loop.door);
   const flush::RingBatch ring = flush::read_ring(loop.door, 0);
-  as_owner([&] {
-    for (const flush::ParcelBytes& parcel : ring.parcels) {
-      ingest::spill(parcel.bytes);
-    }
-  });
+  for (const flush::ParcelBytes& parcel : ring.parcels) {
+    ingest::spill(parcel.bytes);
+  }
   flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0, true});
   end();
   ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
 }
 
 void mark_ring_empty() {
-  begin("closing the door to the ring");
-  leave_if_not_needed();
-  as_owner([] { flush::mark_ring_empty(); });
+  begin_as_owner("flush_state", "closing the door to the ring");
+  flush::mark_ring_empty();
   end();
 }
 
@@ -309,7 +301,13 @@ void make_room_if_wanted(Loop& loop) {
 
 // Until the standby is promoted.
 void run_standby(Loop& loop) {
+  TimestampTz before = GetCurrentTimestamp();
   while (RecoveryInProgress()) {
+    const TimestampTz now = GetCurrentTimestamp();
+    if (now < before) {
+      loop.pulse.on_new_time();
+    }
+    before = now;
     if (settings.worker_enabled) {
       loop.pulse.on_standby();
     }
@@ -323,15 +321,28 @@ void run_standby(Loop& loop) {
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);
-      loop.pulse.on_reload();
+      loop.pulse.on_new_time();
     }
   }
 }
 
+// What was to come at a certain time would come later by as much.
+void on_clock_set_back(Loop& loop, TimestampTz now) {
+  loop.last_yield_check = Min(loop.last_yield_check, now);
+  loop.last_maintenance = Min(loop.last_maintenance, now);
+  loop.pulse.on_new_time();
+}
+
 [[noreturn]] void run(Loop& loop) {
   TimestampTz next_tick = GetCurrentTimestamp();
+  TimestampTz before = next_tick;
   for (;;) {
     const TimestampTz now = GetCurrentTimestamp();
+    if (now < before) {
+      on_clock_set_back(loop, now);
+      next_tick = now;
+    }
+    before = now;
     if (settings.worker_enabled && loop.pulse.is_due(now)) {
       beat(loop);
     }
@@ -353,7 +364,7 @@ void run_standby(Loop& loop) {
     if (ConfigReloadPending) {
       ConfigReloadPending = false;
       ProcessConfigFile(PGC_SIGHUP);
-      loop.pulse.on_reload();
+      loop.pulse.on_new_time();
       loop.trouble.failures = 0;
       next_tick = GetCurrentTimestamp();
     }

@@ -156,6 +156,36 @@ TEST(HeartbeatLag, StandsForTwoIntervalsAndThenGrowsWithTheClock) {
   EXPECT_EQ(lag.lag(start + 10'000 * one_second, interval), one_second) << "it goes on";
 }
 
+// A standby need not know how often the primary sends: it learns it, late ones and extra ones apart.
+TEST(HeartbeatLag, LearnsTheInterval) {
+  constexpr Micros own = 60 * one_second;
+  HeartbeatLag lag = {};
+  const auto beat = [&](Micros at) { lag.on_heartbeat(at, at, 0); };
+  beat(100 * one_second);
+  beat(101 * one_second);
+  EXPECT_EQ(lag.lag(150 * one_second, own), 0) << "two are not enough";
+  beat(102 * one_second);
+  EXPECT_EQ(lag.lag(104 * one_second, own), 0);
+  EXPECT_EQ(lag.lag(104 * one_second + 1, own), 2 * one_second + 1);
+  beat(110 * one_second);  // late: the shorter one still counts
+  EXPECT_EQ(lag.lag(113 * one_second, own), 3 * one_second);
+  beat(118 * one_second);
+  EXPECT_EQ(lag.lag(134 * one_second, own), 0) << "every 8 s";
+  beat(118 * one_second + 1000);  // by hand
+  EXPECT_EQ(lag.lag(120 * one_second, own), 0) << "no less than a second";
+  EXPECT_EQ(lag.lag(122 * one_second, own), 4 * one_second - 1000);
+}
+
+// Replay that stops and goes on shows only the newest of the heartbeats that it has caught up with.
+TEST(HeartbeatLag, LearnsFromReplayThatStutters) {
+  HeartbeatLag lag = {};
+  for (Micros at = 100; at <= 140; at += 4) {
+    lag.on_heartbeat(at * one_second, at * one_second, 0, 4);
+  }
+  EXPECT_EQ(lag.lag(142 * one_second, 60 * one_second), 0);
+  EXPECT_EQ(lag.lag(143 * one_second, 60 * one_second), 3 * one_second);
+}
+
 TEST(HeartbeatLag, IsNeverNegative) {
   HeartbeatLag lag{};
   lag.on_heartbeat(start, start - 5 * one_second, 0);

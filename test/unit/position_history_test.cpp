@@ -102,6 +102,29 @@ TEST(PositionHistory, FindsTheNewestThatIsNotAbove) {
   }
 }
 
+// Of the samples that are remembered, the one with the lowest position above; those of the last
+// minute are all remembered.
+TEST(PositionHistory, FindsTheFirstBeyond) {
+  PositionHistory history = {};
+  EXPECT_FALSE(history.first_beyond(0).has_value());
+  for (std::uint64_t i = 1; i <= 5000; ++i) {
+    history.add({i * 10, static_cast<Micros>(i) * one_second});
+    EXPECT_FALSE(history.first_beyond(i * 10).has_value());
+    EXPECT_EQ(history.first_beyond(i * 10 - 1)->position, i * 10);
+    for (std::uint64_t back = 1; back < std::min<std::uint64_t>(i, 60); back += 7) {
+      const auto found = history.first_beyond((i - back) * 10);
+      ASSERT_TRUE(found.has_value());
+      EXPECT_EQ(found->position, (i - back + 1) * 10);
+      EXPECT_EQ(found->at, static_cast<Micros>(i - back + 1) * one_second);
+    }
+    // Further back a sample may be missing, never one too early.
+    const auto old = history.first_beyond(i * 5);
+    ASSERT_TRUE(old.has_value());
+    EXPECT_GT(old->position, i * 5);
+    EXPECT_LE(static_cast<double>(old->position - i * 5), static_cast<double>(i * 5) / 15 + 20);
+  }
+}
+
 TEST(PositionHistory, ReachesBackAsFarAsItSays) {
   constexpr std::uint64_t widest = 1 << 18;  // distance on level 9
   constexpr std::uint64_t samples = 70 * widest + 5;

@@ -45,11 +45,15 @@ static_assert(std::is_trivial_v<ClockOffset> && std::is_standard_layout_v<ClockO
 
 class HeartbeatLag {
  public:
-  // A heartbeat that was not visible before. `offset`: as ClockOffset has it, 0 when not known.
-  void on_heartbeat(Micros sent_at, Micros seen_at, Micros offset);
+  // A heartbeat that was not visible before. `offset`: as ClockOffset has it. `count`: how many
+  // have been sent since the last one that was seen, this one included; replay catches up in
+  // bursts.
+  void on_heartbeat(Micros sent_at, Micros seen_at, Micros offset, std::int64_t count = 1);
   void forget() { *this = HeartbeatLag(); }
 
   bool has_heard() const { return has_heard_; }
+  // `interval`: between heartbeats, as long as fewer than three have come. Then it is the shorter
+  // one of the last two, but no less than a second: a heartbeat may come late, or be sent by hand.
   // nullopt when it has never heard a heartbeat, or when its clock has been set back by more than
   // two intervals since the last one: the lag would not grow then.
   std::optional<Micros> lag(Micros now, Micros interval) const;
@@ -62,6 +66,7 @@ class HeartbeatLag {
   Micros sent_at_;
   Micros seen_at_;
   Micros sample_;
+  std::array<Micros, 2> gaps_;  // between heartbeats, of the last two looks, 0: not known
 };
 static_assert(std::is_trivial_v<HeartbeatLag> && std::is_standard_layout_v<HeartbeatLag>);
 

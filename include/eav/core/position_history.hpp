@@ -33,6 +33,8 @@ class PositionHistory {
   // The newest sample whose position is not above this one: what has been reached is complete as
   // of then. nullopt when the position is older than all that is known.
   std::optional<Sample> reached(std::uint64_t position) const;
+  // The sample with the lowest position above this one that is still known.
+  std::optional<Sample> first_beyond(std::uint64_t position) const;
 
  private:
   static constexpr std::size_t level_count = 10;

@@ -40,7 +40,9 @@ struct Node {
   core::NodeRole role;
   bool is_listed;  // in eav.nodes
   bool is_enabled;
-  bool lacks_path;  // its read_path is unknown
+  bool lacks_path;    // its read_path is unknown
+  bool is_ambiguous;  // several standbys have its name
+  bool is_old;        // its walsender would have ended if its standby were gone
   core::Budget budget;
   Measure measure;
   int process;          // walsender, or reader of the slot; 0: none
@@ -65,7 +67,7 @@ struct Board {
   int read_path_count;
   ReadPath read_paths[max_budgets];
 
-  core::PositionHistory history;  // on the primary
+  core::PositionHistory history;  // of heartbeats on the primary, of messages on a standby
   core::HeartbeatLag heartbeat;   // on a standby
   core::ClockOffset offset;       // of the sender of WAL, on a standby
   core::RateLimit fallbacks;

@@ -21,8 +21,11 @@ bool are_heartbeats_large();
 // Within an SPI connection: gives the space back, if nobody uses the table.
 void shrink_heartbeats();
 
-// Within an SPI connection, as a role that may see pg_stat_replication: looks at all nodes.
-void refresh();
+// Within an SPI connection, as owner of the tables: nodes and budgets.
+void read_tables();
+// The same, after it, as a role that may see pg_stat_replication: standbys and slots. Then all is
+// known to the others.
+void read_server();
 
 // On a standby, without a transaction: listens to the receiver. True when WAL has been replayed
 // since the last time, so that there may be a heartbeat.

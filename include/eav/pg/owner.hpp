@@ -6,6 +6,9 @@
 
 namespace eav::pg {
 
+// Of a relation.
+Oid owner_of(Oid relation);
+
 struct Caller {
   Oid user;
   int security_context;

@@ -10,14 +10,18 @@ namespace eav::worker {
 // Settings of the database or the role must not change how the worker works.
 void pin_settings();
 
-// A transaction with a snapshot and an SPI connection, shown in pg_stat_activity.
+// A transaction with a snapshot and an SPI connection, shown in pg_stat_activity. With the rights
+// of the worker, which may do everything: not for work on tables.
 void begin(const char* activity);
+// The same, with the rights of the owner of a table of ours, up to and including the commit: deferred
+// triggers run then. Ends the process when the database has no extension.
+void begin_as_owner(const char* table, const char* activity);
 void end();
 
 // Within a transaction: ends the process when the database has no extension.
 void leave_if_not_needed();
-// The same, then the door of the database, attached to this worker; null when there is none to be
-// had.
+// Within a transaction: the door of the database, attached to this worker; null when there is none
+// to be had.
 ingest::Door* attach_door();
 
 // How the last tries of a job went.

@@ -13,14 +13,15 @@ class Pulse {
   bool is_wanted() const;  // somebody wants the nodes looked at now
   TimestampTz next() const { return next_; }
   void on_primary();
-  void on_reload();  // eav.heartbeat_interval may have changed
+  void on_new_time();  // the clock or eav.heartbeat_interval may have changed
 
   // On a standby, every standby_interval() milliseconds.
   void on_standby();
   static int standby_interval();
 
  private:
-  void schedule(int failures);
+  void schedule();
+  int failures() const { return Max(heartbeat_.failures, look_.failures); }
 
   TimestampTz next_ = 0;
   bool was_standby_ = false;

@@ -16,7 +16,7 @@ bool start_worker(Oid database, FullTransactionId after);
 // false when another process has it.
 bool become_the_worker();
 void stop_being_the_worker();
-// True when a worker has that lock.
-bool is_worker_running();
+// Within a transaction: true when a worker has that lock.
+bool is_worker_running(Oid database);
 
 }  // namespace eav::worker

@@ -47,6 +47,7 @@ FROM beat b, eav.freshness() f;
 SELECT error_of(statement) FROM unnest(ARRAY[
     $$INSERT INTO eav.nodes (node_id, conninfo) VALUES ('x', 'host=x password=secret')$$,
     $$INSERT INTO eav.nodes (node_id, conninfo) VALUES ('x', 'postgresql://me:secret@x/db')$$,
+    $$INSERT INTO eav.nodes (node_id, conninfo) VALUES ('x', 'postgresql://me:sec?ret@x/db')$$,
     $$INSERT INTO eav.nodes (node_id, conninfo) VALUES ('x', 'postgresql://x/db?p%61ssword=secret')$$,
     $$INSERT INTO eav.nodes (node_id) SELECT 'n' || i FROM generate_series(1, 33) AS i$$,
     $$UPDATE eav.freshness_budget SET retry_after = '-1 s' WHERE read_path = 'replica'$$]) AS statement;
@@ -85,10 +86,13 @@ SELECT eav.report_freshness('warehouse', now() - interval '3 min');
 SELECT node_id, state, lag_seconds BETWEEN 180 AND 240 FROM eav.check_replication_lag()
 WHERE node_id = 'warehouse';
 SELECT eav.report_freshness('warehouse', now() + interval '1 min');
-SELECT node_id, state, lag_seconds FROM eav.check_replication_lag() WHERE node_id = 'warehouse';
+SELECT node_id, state, lag_seconds BETWEEN 0 AND 60, sampled_at <= clock_timestamp()
+FROM eav.check_replication_lag() WHERE node_id = 'warehouse';
+SELECT last_heartbeat <= clock_timestamp() FROM eav.replication_heartbeat WHERE node_id = 'warehouse';
 
 -- Routes: every read path, with a warehouse that is fresh and an index that is not.
-SELECT eav.report_freshness('cache', clock_timestamp() + interval '10 s');
+UPDATE eav.freshness_budget SET max_lag = '1 hour' WHERE read_path = 'cache';
+CALL wait_until('(SELECT r.source = ''cache'' FROM eav.report_freshness(''cache'', now()), eav.route_read(read_path => ''cache'') r)');
 SELECT read_path, r.node_id IS NOT DISTINCT FROM f.node_id AS here,
        nullif(r.node_id, f.node_id) AS elsewhere, r.conninfo, r.source, r.consistency, r.degraded, r.reason
 FROM eav.freshness_budget, eav.freshness() f, eav.route_read(read_path => read_path) r
