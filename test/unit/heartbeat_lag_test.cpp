@@ -156,7 +156,8 @@ TEST(HeartbeatLag, StandsForTwoIntervalsAndThenGrowsWithTheClock) {
   EXPECT_EQ(lag.lag(start + 10'000 * one_second, interval), one_second) << "it goes on";
 }
 
-// A standby need not know how often the primary sends: it learns it, late ones and extra ones apart.
+// A standby need not know how often the primary sends: it learns it, late ones and extra ones
+// apart.
 TEST(HeartbeatLag, LearnsTheInterval) {
   constexpr Micros own = 60 * one_second;
   HeartbeatLag lag = {};

@@ -13,8 +13,8 @@ void pin_settings();
 // A transaction with a snapshot and an SPI connection, shown in pg_stat_activity. With the rights
 // of the worker, which may do everything: not for work on tables.
 void begin(const char* activity);
-// The same, with the rights of the owner of a table of ours, up to and including the commit: deferred
-// triggers run then. Ends the process when the database has no extension.
+// The same, with the rights of the owner of a table of ours, up to and including the commit:
+// deferred triggers run then. Ends the process when the database has no extension.
 void begin_as_owner(const char* table, const char* activity);
 void end();
 
