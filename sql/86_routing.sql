@@ -34,7 +34,7 @@ CREATE FUNCTION eav.write_token() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_write_token'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.write_token() IS
-'Returns a short text that stands for all that has been committed on this primary, for eav.wait_for_token() and eav.route_read(). Ask after the commit, from any session. Values of eav.ingest() and of staging are covered once they are flushed: with ack durable, or after eav.wait_flushed(). Raises active_sql_transaction (25001) in a transaction that has written, whose commit would not be covered, read_only_sql_transaction (25006) on a standby.';
+'Returns a short text that stands for all that has been committed on this primary, for eav.wait_for_token() and eav.route_read(). Ask after the commit, not within the statement that writes, from any session. Values of eav.ingest() and of staging are covered once they are flushed: with ack durable, or after eav.wait_flushed(). Raises active_sql_transaction (25001) in a transaction that has written, whose commit would not be covered, read_only_sql_transaction (25006) on a standby.';
 
 CREATE FUNCTION eav.wait_for_token(token text, timeout interval DEFAULT '5s') RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_wait_for_token'

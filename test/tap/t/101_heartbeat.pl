@@ -143,7 +143,9 @@ subtest 'a slot as a node' => sub {
 			$on_north->ask(q(SELECT count(*) FROM pg_logical_slot_get_changes('search', NULL, NULL)));
 			return $slot->();
 		})->{indexer} };
-	is(scalar(grep { $_ >= 2 || $_ < 0 } @lags), 0, 'while it is read its lag is less than two heartbeats');
+	# The worker looks at it once per heartbeat, and what it sees then was written one heartbeat earlier.
+	my @wrong_lags = grep { $_ >= 3 || $_ < 0 } @lags;
+	is("@wrong_lags", '', 'while it is read its lag stays small');
 	$on_north->ask(q(SELECT pg_drop_replication_slot('search')));
 	ok(EavCluster::wait_until('the slot is gone', sub { ($row = $slot->()) && $row->{state} eq 'unknown' }), 'dropped, it is unknown');
 	$on_north->ask(q(DELETE FROM eav.nodes WHERE node_type = 'stream'));
