@@ -26,6 +26,9 @@ my $node = EavCluster->ready(
 	'eav.rotation_interval' => 1,
 	shared_buffers => '32MB',
 	max_wal_size => '512MB',
+	# The usual one: maintenance, which the worker does first of all, gives up after 0.5 s when it is in
+	# the way of one who changes a table.
+	deadlock_timeout => '1s',
 	log_min_messages => 'log');
 $node->register;
 
