@@ -44,7 +44,7 @@ sub make_trigger
 sub drop_trigger
 {
 	my ($table) = @_;
-	$node->ask("DROP TRIGGER trouble ON $table");
+	$node->ask(EavCluster::drop_trigger('trouble', $table));
 	return;
 }
 

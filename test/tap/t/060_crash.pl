@@ -199,7 +199,7 @@ crash_round('immediate stop', 'right after a slow flush', sub {
 	$node->wait_for("SELECT flushes > $flushes FROM eav.flush_state");
 	$lock->quit;
 });
-$node->ask('DROP TRIGGER slow ON eav.entity_values_ts');
+$node->ask(EavCluster::drop_trigger('slow', 'eav.entity_values_ts'));
 
 my $lost = $node->ask('SELECT count(*) FROM outcome WHERE ended IS NOT NULL AND arrived = 0');
 cmp_ok($lost, '>', 0, "the crashes came at moments that cost something ($lost transactions)");

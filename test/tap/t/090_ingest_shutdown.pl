@@ -26,9 +26,6 @@ my $node = EavCluster->ready(
 	'eav.rotation_interval' => 1,
 	shared_buffers => '32MB',
 	max_wal_size => '512MB',
-	# The usual one: maintenance, which the worker does first of all, gives up after 0.5 s when it is in
-	# the way of one who changes a table.
-	deadlock_timeout => '1s',
 	log_min_messages => 'log');
 $node->register;
 
@@ -77,10 +74,10 @@ my %trouble = (
 		before_stop => sub { $control->ask('SELECT pg_terminate_backend(eav._worker_pid())') } },
 	'flushes fail with 42501' => {
 		before_load => sub { refuse('42501') },
-		after_start => sub { $control->ask('DROP TRIGGER refuse ON eav.entity_values_ts') } },
+		after_start => sub { $control->ask(EavCluster::drop_trigger('refuse', 'eav.entity_values_ts')) } },
 	'flushes fail with 53100' => {
 		before_load => sub { refuse('53100') },
-		after_start => sub { $control->ask('DROP TRIGGER refuse ON eav.entity_values_ts') } },
+		after_start => sub { $control->ask(EavCluster::drop_trigger('refuse', 'eav.entity_values_ts')) } },
 	# An open transaction would end at the stop; a prepared one stays.
 	'flushes wait for a lock' => {
 		before_load => sub {

@@ -92,7 +92,7 @@ my %circumstance = (
 			$control->ask('CREATE TRIGGER slow AFTER INSERT ON eav.entity_values_ts
 				FOR EACH STATEMENT EXECUTE FUNCTION be_slow()');
 		},
-		after => sub { $control->ask('DROP TRIGGER slow ON eav.entity_values_ts') } },
+		after => sub { $control->ask(EavCluster::drop_trigger('slow', 'eav.entity_values_ts')) } },
 	'a held flush' => {
 		during => sub {
 			$holder = EavClient->connect($node->host, $node->port);
