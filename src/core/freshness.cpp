@@ -4,6 +4,7 @@
 #include <array>
 
 #include "eav/core/core_only.hpp"
+#include "eav/core/names.hpp"
 
 namespace eav::core {
 
@@ -15,16 +16,6 @@ constexpr std::array<std::string_view, 3> consistency_names = {"strong", "bounde
 constexpr std::array<std::string_view, 4> state_names = {"ok", "lagging", "stale", "unknown"};
 constexpr std::array<std::string_view, 6> fallback_names = {"primary", "failover", "abort",
                                                             "partial", "as_of",    "accept"};
-
-template <typename Enum, std::size_t count>
-std::optional<Enum> find_name(const std::array<std::string_view, count>& names,
-                              std::string_view name) {
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) {
-    return std::nullopt;
-  }
-  return static_cast<Enum>(found - names.begin());
-}
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "eav/core/core_only.hpp"
+#include "eav/core/names.hpp"
 
 namespace eav::core {
 
@@ -14,16 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 7> data_type_names = {
     "text", "int", "float", "numeric", "bool", "timestamp", "json"};
 constexpr std::array<std::string_view, 3> projection_names = {"hot", "live", "none"};
-
-template <typename Enum, std::size_t count>
-std::optional<Enum> find_name(const std::array<std::string_view, count>& names,
-                              std::string_view name) {
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) {
-    return std::nullopt;
-  }
-  return static_cast<Enum>(found - names.begin());
-}
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

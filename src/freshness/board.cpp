@@ -25,6 +25,7 @@ extern "C" {
 #include <unistd.h>
 }
 
+#include <algorithm>
 #include <new>
 
 namespace eav::freshness {
@@ -122,13 +123,15 @@ Node* find_node(Nodes& nodes, const char* id) {
 
 Node* find_self(Nodes& nodes) { return find_node(nodes, own_node_id()); }
 
+const ReadPath* find_read_path(std::span<const ReadPath> paths, const char* name) {
+  const auto found = std::find_if(paths.begin(), paths.end(), [name](const ReadPath& path) {
+    return strcmp(path.name, name) == 0;
+  });
+  return found == paths.end() ? nullptr : &*found;
+}
+
 const ReadPath* find_read_path(const Board& board, const char* name) {
-  for (int i = 0; i < board.read_path_count; ++i) {
-    if (strcmp(board.read_paths[i].name, name) == 0) {
-      return &board.read_paths[i];
-    }
-  }
-  return nullptr;
+  return find_read_path({board.read_paths, static_cast<std::size_t>(board.read_path_count)}, name);
 }
 
 std::optional<ReadPath> read_path_named(Board& board, const char* name) {

@@ -21,6 +21,7 @@
 #include "eav/pg/guard.hpp"
 #include "eav/pg/interval.hpp"
 #include "eav/pg/owner.hpp"
+#include "eav/pg/row.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
 
@@ -335,12 +336,7 @@ const char* default_path(NodeRole role) {
 }
 
 const ReadPath* find_path(const Draft& draft, const char* name) {
-  for (int i = 0; i < draft.read_path_count; ++i) {
-    if (strcmp(draft.read_paths[i].name, name) == 0) {
-      return &draft.read_paths[i];
-    }
-  }
-  return nullptr;
+  return find_read_path({draft.read_paths, static_cast<std::size_t>(draft.read_path_count)}, name);
 }
 
 void find_budgets(Draft& draft) {
@@ -541,18 +537,19 @@ void forget_measurements() {
 EAV_FUNCTION(eav_heartbeat) {
   using namespace eav::freshness;
   PreventCommandDuringRecovery("eav.heartbeat()");
-  TupleDesc description = nullptr;
-  get_call_result_type(fcinfo, nullptr, &description);
   SPI_connect();
   Beat beat = {};
   eav::pg::as_owner(heartbeat_table(), [&] { beat = write_heartbeat(); });
   SPI_finish();
   request_refresh();
-  Datum values[] = {CStringGetTextDatum(own_node_id()), TimestampTzGetDatum(beat.sent_at),
-                    Int64GetDatum(beat.sequence), LSNGetDatum(beat.position)};
-  bool nulls[4];
-  std::fill_n(nulls, 4, !beat.is_written);
-  PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+  if (!beat.is_written) {
+    const eav::pg::Column none = eav::pg::Column::null();
+    return eav::pg::row(fcinfo, {none, none, none, none});
+  }
+  return eav::pg::row(
+      fcinfo,
+      {eav::pg::text(own_node_id()), eav::pg::Column(TimestampTzGetDatum(beat.sent_at)),
+       eav::pg::Column(Int64GetDatum(beat.sequence)), eav::pg::Column(LSNGetDatum(beat.position))});
 }
 
 EAV_FUNCTION(eav_note_report) {

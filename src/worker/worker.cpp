@@ -29,7 +29,6 @@
 #include "eav/ingest/spill.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
-#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
 #include "eav/worker/pulse.hpp"

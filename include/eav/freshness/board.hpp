@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <optional>
+#include <span>
 
 #include "eav/core/breaker.hpp"
 #include "eav/core/heartbeat_lag.hpp"
@@ -90,6 +91,7 @@ void unlock(Board& board);
 // Null when there is none.
 Node* find_node(Nodes& nodes, const char* id);
 Node* find_self(Nodes& nodes);
+const ReadPath* find_read_path(std::span<const ReadPath> paths, const char* name);
 const ReadPath* find_read_path(const Board& board, const char* name);
 // A copy, made under the lock. nullopt when the worker has not read any yet; raises
 // undefined_object when there is none of that name.
