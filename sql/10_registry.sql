@@ -43,18 +43,35 @@ CREATE TABLE eav.attributes (
     name text NOT NULL CHECK (eav.is_valid_name(name)),
     data_type text
         CHECK (data_type IN ('text', 'int', 'float', 'numeric', 'bool', 'timestamp', 'json')),
-    projection text NOT NULL CHECK (projection IN ('hot', 'live', 'none')),
+    projection text NOT NULL CHECK (projection IN ('hot', 'live', 'current', 'none')),
     is_inferred boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
+    document_name text CHECK (eav.is_valid_name(document_name)),
+    moving_from text[] CHECK (moving_from <@ '{hot,live,current,none}'),
     PRIMARY KEY (tenant_id, attribute_id),
     UNIQUE (tenant_id, name),
     CHECK (data_type IS NOT NULL OR is_inferred)
 );
 ALTER SEQUENCE eav.attribute_id_seq OWNED BY eav.attributes.attribute_id;
+CREATE UNIQUE INDEX attributes_document_name_key ON eav.attributes (tenant_id, document_name)
+    WHERE document_name IS NOT NULL;
 COMMENT ON TABLE eav.attributes IS 'One row per attribute of a tenant; attribute_id comes from one sequence and is unique everywhere.';
 COMMENT ON COLUMN eav.attributes.data_type IS 'text, int, float, numeric, bool, timestamp or json; null when only clearings have arrived so far: the first value decides.';
-COMMENT ON COLUMN eav.attributes.projection IS 'hot: in entity_jsonb.hot_attrs, indexed, for filters. live: in live_attrs, never indexed, for readings that change with every event. none: history only.';
+COMMENT ON COLUMN eav.attributes.projection IS 'hot: in entity_jsonb.hot_attrs, indexed, for filters. live: in live_attrs, never indexed, for readings that change with every event. current: in entity_values_current, a row for each entity, indexed by value: for the many that are rarely asked for. none: history only.';
 COMMENT ON COLUMN eav.attributes.is_inferred IS 'True when the type was inferred from the first value; an inferred int widens to float when a float arrives.';
+COMMENT ON COLUMN eav.attributes.document_name IS 'For a renamed attribute the name it was registered with: documents keep it under that, values that arrive under that are its own, and no other attribute can have it. Null for all others.';
+COMMENT ON COLUMN eav.attributes.moving_from IS 'Projections that may still hold values of it, while they are being moved to the one it has; null when all are there.';
+
+CREATE FUNCTION eav._attribute_id(tenant_id bigint, name text) RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(
+        (SELECT a.attribute_id FROM eav.attributes a
+         WHERE a.tenant_id = _attribute_id.tenant_id AND a.name = _attribute_id.name),
+        (SELECT a.attribute_id FROM eav.attributes a
+         WHERE a.tenant_id = _attribute_id.tenant_id AND a.document_name = _attribute_id.name));
+END;
+COMMENT ON FUNCTION eav._attribute_id(bigint, text) IS 'Internal: the attribute of the tenant with this name, or that was registered with it; null when there is none.';
 
 -- Flushes cache the registry in the memory of their backend; every change of it tells them.
 CREATE FUNCTION eav._registry_changed() RETURNS trigger

@@ -16,6 +16,25 @@ COMMENT ON COLUMN eav.entity_jsonb.hot_attrs IS 'Attributes with projection hot,
 COMMENT ON COLUMN eav.entity_jsonb.live_attrs IS 'Attributes with projection live, by name; not indexed, so that readings that change with every event stay HOT updates.';
 COMMENT ON COLUMN eav.entity_jsonb.versions IS 'observed_at and ingested_at of each attribute, cleared ones included; read it with eav.projection_versions().';
 
+-- By value: a B-tree on its sort key, which has one order for all types, and fits into an index
+-- however long the value is. The entity last, so that those with equal keys come in its order.
+CREATE FUNCTION eav.value_key(value jsonb) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eav_value_key';
+COMMENT ON FUNCTION eav.value_key(jsonb) IS
+'Returns the sort key of a value, at most 64 bytes whose order is that of jsonpath: null, false, true, numbers, strings by code point, arrays, objects. Equal values have equal keys; strings that begin with the same 63 bytes have the same. Null for null. Raises nothing.';
+
+CREATE TABLE eav.entity_values_current (
+    tenant_id bigint NOT NULL,
+    entity_id bigint NOT NULL,
+    attribute_id integer NOT NULL,
+    value jsonb NOT NULL,
+    PRIMARY KEY (tenant_id, entity_id, attribute_id)
+) USING heap;
+CREATE INDEX entity_values_current_value_idx ON eav.entity_values_current
+    (tenant_id, attribute_id, eav.value_key(value), entity_id);
+COMMENT ON TABLE eav.entity_values_current IS 'The newest values of attributes with projection current, one row each, kept by the flush and by eav.upsert_hot_attributes(). Written only when a value changes; entity_jsonb.versions of the entity holds its times.';
+COMMENT ON COLUMN eav.entity_values_current.value IS 'As it would be in a document.';
+
 CREATE FUNCTION eav.projection_versions(versions bytea)
     RETURNS TABLE (attribute_id integer, observed_at timestamptz, ingested_at timestamptz)
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 20

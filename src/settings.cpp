@@ -14,6 +14,7 @@ namespace {
 const config_enum_entry auto_projections[] = {{"auto", by_type, false},
                                               {"hot", always_hot, false},
                                               {"live", always_live, false},
+                                              {"current", always_current, false},
                                               {"none", always_none, false},
                                               {nullptr, 0, false}};
 
@@ -113,9 +114,17 @@ void define_settings() {
               &settings.auto_register, true, PGC_SUSET);
   DefineCustomEnumVariable("eav.auto_register_projection",
                            "Projection of attributes that register themselves; auto: hot for text "
-                           "and bool, live for all others.",
+                           "and bool, live for all others, current above eav.max_hot_attributes.",
                            nullptr, &settings.auto_register_projection, by_type, auto_projections,
                            PGC_SUSET, 0, nullptr, nullptr, nullptr);
+  define_int("eav.max_hot_attributes",
+             "Attributes of a tenant in its documents, hot and live together, above which further "
+             "ones get projection current unless somebody chooses.",
+             &settings.max_hot_attributes, 64, 0, 1000 * 1000, PGC_SUSET, 0);
+  define_int("eav.max_scan_entities",
+             "Most entities that eav.find_entities() looks at one by one for a filter that no "
+             "index answers; -1 for any number.",
+             &settings.max_scan_entities, 10000, -1, INT_MAX, PGC_USERSET, 0);
   define_int("eav.max_future_skew", "How far observed_at may lie ahead of the server.",
              &settings.max_future_skew, 300, 0, 10 * 365 * 24 * 3600, PGC_SUSET, GUC_UNIT_S);
   define_int("eav.max_value_bytes", "Largest value that is accepted.", &settings.max_value_bytes,

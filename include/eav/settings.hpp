@@ -6,7 +6,7 @@
 
 namespace eav {
 
-enum AutoProjection : int { by_type, always_hot, always_live, always_none };
+enum AutoProjection : int { by_type, always_hot, always_live, always_current, always_none };
 
 struct Settings {
   bool worker_enabled;
@@ -16,6 +16,8 @@ struct Settings {
   int maintenance_interval;  // seconds
   bool auto_register;
   int auto_register_projection;  // AutoProjection
+  int max_hot_attributes;        // hot and live together, of a tenant
+  int max_scan_entities;         // -1: any number
   int max_future_skew;           // seconds
   int max_value_bytes;           // bytes
   int max_payload_bytes;         // bytes

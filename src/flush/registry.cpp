@@ -254,6 +254,8 @@ core::Projection auto_projection(std::optional<core::DataType> type) {
       return core::Projection::hot;
     case always_live:
       return core::Projection::live;
+    case always_current:
+      return core::Projection::current;
     case always_none:
       return core::Projection::none;
     default:

@@ -10,7 +10,7 @@
 namespace eav::core {
 
 enum class DataType : std::uint8_t { text, integer, floating, numeric, boolean, timestamp, json };
-enum class Projection : std::uint8_t { hot, live, none };
+enum class Projection : std::uint8_t { hot, live, current, none };
 
 // The names as the attributes table spells them; nullopt for any other text.
 std::optional<DataType> data_type_from_name(std::string_view name);
