@@ -39,6 +39,7 @@ struct NameEqual {
 
 struct Entry {
   std::string name;
+  std::string document_name;
   Attribute attribute;
 };
 
@@ -86,8 +87,24 @@ enum Column : int {
   column_name,
   column_data_type,
   column_projection,
-  column_is_inferred
+  column_is_inferred,
+  column_created_at,
+  column_document_name,
+  column_moving_from
 };
+
+// A bit for each projection in an array of names.
+uint8 projections_of(Datum names) {
+  Datum* elements = nullptr;
+  int count = 0;
+  deconstruct_array(DatumGetArrayTypeP(names), TEXTOID, -1, false, TYPALIGN_INT, &elements, nullptr,
+                    &count);
+  unsigned bits = 0;
+  for (int i = 0; i < count; ++i) {
+    bits |= 1U << static_cast<unsigned>(core::projection_from_name(text_view(elements[i])).value());
+  }
+  return static_cast<uint8>(bits);
+}
 
 void keep(TupleTableSlot* row) {
   const int64 tenant_id = DatumGetInt64(pg::column_of(row, column_tenant_id));
@@ -102,12 +119,22 @@ void keep(TupleTableSlot* row) {
       core::projection_from_name(text_view(pg::column_of(row, column_projection))).value();
   attribute.is_inferred = DatumGetBool(pg::column_of(row, column_is_inferred));
 
+  if (!slot_attisnull(row, column_moving_from)) {
+    attribute.moving_from = projections_of(pg::column_of(row, column_moving_from));
+  }
+  const std::string_view document_name =
+      slot_attisnull(row, column_document_name)
+          ? name
+          : text_view(pg::column_of(row, column_document_name));
+
   auto& slot = cache->by_id[{tenant_id, attribute.attribute_id}];
   if (slot == nullptr) {
-    slot = std::make_unique<Entry>(Entry{std::string(name), attribute});
+    slot = std::make_unique<Entry>(
+        Entry{std::string(name), std::string(document_name), attribute});
   }
   slot->attribute = attribute;
   slot->attribute.name = slot->name;
+  slot->attribute.document_name = slot->document_name;
   cache->by_name[{tenant_id, slot->name}] = &slot->attribute;
 }
 
