@@ -121,7 +121,9 @@ BEGIN
           FROM generate_series(1, 40) AS n, eav.attributes a
           WHERE a.tenant_id = tenant AND n % 8 <> 7 AND random() < share
           ORDER BY n, a.attribute_id) AS value;
+    COMMIT;
     PERFORM eav.stage_flush();
+    COMMIT;
 END
 $$;
 
@@ -417,7 +419,6 @@ BEGIN
     COMMIT;
     FOR half IN 1..2 LOOP
         CALL write(tenant, CASE half WHEN 1 THEN 0.5 ELSE 0.1 END);
-        COMMIT;
         CALL disturb(seed, tenant);
         CALL learn(tenant);
         COMMIT;
