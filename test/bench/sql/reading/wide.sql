@@ -24,7 +24,27 @@ CALL bench.step('send again, all changed', format('SELECT bench.send(1, %s)', :a
 CALL bench.step('flush, all changed', 'SELECT eav.stage_flush()');
 CALL bench.step('send again, none changed', format('SELECT bench.send(1, %s)', :attributes));
 CALL bench.step('flush, none changed', 'SELECT eav.stage_flush()');
-CALL bench.step('flush of one value', $$DO 'BEGIN PERFORM eav.ingest(''{"tenant_id": 1, "entity_id": 1, "attributes": {"attribute_2": -1}}''); COMMIT; PERFORM eav.stage_flush(); END'$$);
+SELECT eav.ingest('{"tenant_id": 1, "entity_id": 1, "attributes": {"attribute_2": -1}}') \g /dev/null
+CALL bench.step('flush, one value', 'SELECT eav.stage_flush()');
+CREATE PROCEDURE bench.promote(attribute text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM eav.promote_attribute(1, attribute);
+    LOOP
+        COMMIT;
+        EXIT WHEN eav.move_attributes() = 0;
+    END LOOP;
+END
+$$;
+DO $$
+DECLARE
+    began CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    CALL bench.promote('attribute_5000');
+    COMMIT;
+    INSERT INTO bench.figure (what, figure)
+    VALUES ('one attribute promoted to hot', round(extract(epoch FROM clock_timestamp() - began) * 1000, 1) || ' ms');
+END
+$$;
 INSERT INTO bench.figure (what, figure)
 SELECT 'tier ' || projection, count(*) || ' attributes' FROM eav.attributes WHERE tenant_id = 1 GROUP BY projection ORDER BY projection;
 INSERT INTO bench.figure (what, figure)
