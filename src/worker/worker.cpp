@@ -31,6 +31,7 @@
 #include "eav/pg/compat.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
+#include "eav/stats/reads.hpp"
 #include "eav/worker/pulse.hpp"
 
 extern "C" {
@@ -56,6 +57,7 @@ constexpr long longest_sleep = 1000;        // ms until the clock is looked at a
 constexpr int short_delay = 100;            // ms until something is looked at again, at most
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
+constexpr int drain_interval = 60 * 1000;   // ms between looks for counts of reads
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
 
@@ -69,6 +71,7 @@ struct Loop {
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
+  TimestampTz last_drain = 0;
 };
 
 // The lock that every new connection takes for a moment.
@@ -111,6 +114,16 @@ void run_maintenance(Loop& loop) {
   loop.last_maintenance = GetCurrentTimestamp();
   begin_as_owner("flush_state", "SELECT eav.run_maintenance()");
   maintain.run({});
+  end();
+}
+
+void drain_read_counts(Loop& loop) {
+  static pg::Statement drain("SELECT eav._drain_read_counts()", {});
+  loop.last_drain = GetCurrentTimestamp();
+  begin_as_owner("attribute_reads", "SELECT eav._drain_read_counts()");
+  if (stats::has_counts()) {
+    drain.run({});
+  }
   end();
 }
 
@@ -163,6 +176,9 @@ void tick(Loop& loop) {
   }
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
     run_maintenance(loop);
+  }
+  if (is_due(loop.last_drain, drain_interval)) {
+    drain_read_counts(loop);
   }
 }
 
@@ -329,6 +345,7 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
+  loop.last_drain = Min(loop.last_drain, now);
   loop.pulse.on_new_time();
 }
 
