@@ -32,6 +32,7 @@
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
 #include "eav/stats/reads.hpp"
+#include "eav/worker/index_builder.hpp"
 #include "eav/worker/pulse.hpp"
 
 extern "C" {
@@ -58,6 +59,7 @@ constexpr int short_delay = 100;            // ms until something is looked at a
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
 constexpr int drain_interval = 60 * 1000;   // ms between looks for counts of reads
+constexpr int index_interval = 10 * 1000;   // ms between looks for indexes to build
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
 
@@ -68,10 +70,12 @@ struct Loop {
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   Trouble trouble;
+  Trouble index_trouble;
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
   TimestampTz last_drain = 0;
+  TimestampTz last_index_look = 0;
 };
 
 // The lock that every new connection takes for a moment.
@@ -179,6 +183,10 @@ void tick(Loop& loop) {
   }
   if (is_due(loop.last_drain, drain_interval)) {
     drain_read_counts(loop);
+  }
+  if (is_due(loop.last_index_look, index_interval)) {
+    loop.last_index_look = GetCurrentTimestamp();
+    start_index_builder_if_needed();
   }
 }
 
@@ -307,8 +315,10 @@ void make_room_if_wanted(Loop& loop) {
   loop.last_yield_check = GetCurrentTimestamp();
   if (somebody_wants_the_database()) {
     ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
+    attempt(loop.index_trouble, end_index_builder);
     leave(loop);
   }
+  attempt(loop.index_trouble, make_index_builder_yield);
   if (!settings.worker_enabled) {
     look_for_extension();
   }
@@ -346,6 +356,7 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
   loop.last_drain = Min(loop.last_drain, now);
+  loop.last_index_look = Min(loop.last_index_look, now);
   loop.pulse.on_new_time();
 }
 
