@@ -69,7 +69,7 @@ class ReadCounts {
     Counter filters;
     Counter reads;
   };
-  static constexpr std::uint32_t max_distance = 32;
+  static constexpr std::uint32_t max_distance = 128;
 
   explicit ReadCounts(std::uint32_t capacity);
   static std::uint64_t packed(const ReadKey& key) {
