@@ -35,15 +35,23 @@ bool has_type(const JsonbValue& value, DataType type) {
 
 }  // namespace
 
+bool read_as(const JsonbValue& value, DataType type, ingest::Value& result) {
+  if (type == DataType::json) {
+    JsonbValue copy = value;
+    result.type = type;
+    result.cleared = false;
+    result.datum = JsonbPGetDatum(JsonbValueToJsonb(&copy));
+    return true;
+  }
+  return value.type != jbvNull && !ingest::parse_value(text_of(value), type, result);
+}
+
 std::optional<JsonbValue> convert(const JsonbValue& value, DataType type) {
   if (has_type(value, type)) {
     return value;
   }
-  ingest::Value parsed{};
-  if (value.type == jbvNull || ingest::parse_value(text_of(value), type, parsed)) {
-    return std::nullopt;
-  }
-  return pg::jsonb_of(parsed);
+  ingest::Value read{};
+  return read_as(value, type, read) ? std::optional(pg::jsonb_of(read)) : std::nullopt;
 }
 
 }  // namespace eav::projection

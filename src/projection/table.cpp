@@ -143,11 +143,8 @@ State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64&
     if (!merged.current.empty() && !current().write(id, merged.current, lock_policy())) {
       state = State::blocked;
     } else {
-      write(merged.document);
+      write(id, merged.document);
       projected += merged.projected;
-      if (on_lock_ == pg::OnLock::skip) {
-        places_in(RelationGetRelid(writer_.relation()))[id] = updated_->tts_tid;
-      }
     }
   }
   MemoryContextSwitchTo(caller);
@@ -172,7 +169,7 @@ State Table::relocate(const EntityId& id, const Relocation& relocation, int64& m
     state = State::blocked;
   } else {
     if (move.document_changed) {
-      write(move.document);
+      write(id, move.document);
     }
     moved += move.document_changed || !move.current.empty();
     failed += move.failed;
@@ -219,7 +216,7 @@ Document Table::document() {
           found_->tts_values[column_versions - 1]};
 }
 
-void Table::write(const Document& document) {
+void Table::write(const EntityId& id, const Document& document) {
   // Further columns that a user has added keep their values.
   const int columns = RelationGetDescr(writer_.relation())->natts;
   ExecClearTuple(updated_);
@@ -232,8 +229,15 @@ void Table::write(const Document& document) {
   ExecStoreVirtualTuple(updated_);
   if (needs_executor_) {
     writer_.update(found_, updated_);
-    return;
+  } else {
+    update_by_hand();
   }
+  if (on_lock_ == pg::OnLock::skip) {
+    places_in(RelationGetRelid(writer_.relation()))[id] = updated_->tts_tid;
+  }
+}
+
+void Table::update_by_hand() {
   ResetPerTupleExprContext(writer_.estate());
   updated_->tts_tableOid = RelationGetRelid(writer_.relation());
   const pg::IndexChanges changes =

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "eav/core/value.hpp"
+#include "eav/ingest/value.hpp"
 #include "eav/pg/postgres.hpp"
 
 namespace eav::projection {
@@ -11,5 +11,8 @@ namespace eav::projection {
 // The value that would be in the document had its text arrived for an attribute of that type; none
 // when it cannot be read so. A value that has the type already stays as it is.
 std::optional<JsonbValue> convert(const JsonbValue& value, core::DataType type);
+
+// A value of a document, read as one of an attribute of that type; false when it is none.
+bool read_as(const JsonbValue& value, core::DataType type, ingest::Value& result);
 
 }  // namespace eav::projection

@@ -33,7 +33,8 @@ class Table {
   CurrentTable& current();
   Document document();
   bool needs_executor() const;
-  void write(const Document& document);
+  void write(const EntityId& id, const Document& document);
+  void update_by_hand();
   void insert_index_entries(bool only_summarizing);
   LockWaitPolicy lock_policy() const {
     return on_lock_ == pg::OnLock::skip ? LockWaitSkip : LockWaitBlock;
