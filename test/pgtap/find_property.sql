@@ -323,7 +323,7 @@ END
 $$;
 
 CREATE FUNCTION order_by(attribute text, direction text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT attribute || CASE direction WHEN 'desc' THEN ' desc' ELSE '' END
+    SELECT attribute || CASE WHEN direction = 'desc' THEN ' desc' WHEN length(attribute) % 2 = 0 THEN ' asc' ELSE '' END
 $$;
 
 CREATE PROCEDURE one_case(seed integer, tenant bigint, INOUT told tally) LANGUAGE plpgsql AS $$
