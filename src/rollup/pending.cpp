@@ -169,28 +169,59 @@ Numbers numbers_of(const Batch& batch, std::size_t number) {
   }
 }
 
+// A row for an attribute and what belongs to no hour, or to one.
+void fill_empty_row(int64 tenant_id, int32 attribute_id, Datum* values, bool* nulls) {
+  values[column_tenant_id] = Int64GetDatum(tenant_id);
+  values[column_attribute_id] = Int32GetDatum(attribute_id);
+  values[column_bucket] = TimestampTzGetDatum(DT_NOBEGIN);
+  std::fill_n(values + column_value_count, column_first_observed_at - column_value_count,
+              Int64GetDatum(0));
+  std::fill_n(nulls, static_cast<int>(column_count), true);
+  std::fill_n(nulls, static_cast<int>(column_first_observed_at), false);
+  nulls[column_attribute_id] = false;
+}
+
 void fill_row(void* state, std::size_t number, Datum* values, bool* nulls) {
   const auto& batch = *static_cast<const Batch*>(state);
   const Rollup& rollup = batch.rollups.rollups()[number];
-  std::fill_n(nulls, static_cast<int>(column_count), false);
-  values[column_tenant_id] = Int64GetDatum(rollup.tenant_id);
+  fill_empty_row(rollup.tenant_id, rollup.attribute_id, values, nulls);
   values[column_bucket] = TimestampTzGetDatum(rollup.hour);
   values[column_value_count] = Int64GetDatum(rollup.values);
   values[column_cleared_count] = Int64GetDatum(rollup.cleared);
   values[column_number_count] = Int64GetDatum(rollup.number_count);
-  values[column_new_entities] = Int64GetDatum(0);
   values[column_first_observed_at] = TimestampTzGetDatum(rollup.first_observed_at);
   values[column_last_observed_at] = TimestampTzGetDatum(rollup.last_observed_at);
   values[column_last_ingested_at] = TimestampTzGetDatum(rollup.last_ingested_at);
-  values[column_attribute_id] = Int32GetDatum(rollup.attribute_id);
+  std::fill_n(nulls + column_first_observed_at, column_attribute_id - column_first_observed_at,
+              false);
   if (rollup.number_count == 0) {
-    std::fill_n(nulls + column_min_value, column_count - column_min_value, true);
     return;
   }
   const Numbers numbers = numbers_of(batch, number);
   values[column_min_value] = numbers.least;
   values[column_max_value] = numbers.greatest;
   values[column_sum_value] = numbers.sum;
+  std::fill_n(nulls + column_min_value, column_count - column_min_value, false);
+}
+
+struct Entities {
+  flush::AttributeId attribute;
+  int64 count;
+};
+
+void fill_entities(void* state, std::size_t number, Datum* values, bool* nulls) {
+  const Entities& entities = static_cast<const Entities*>(state)[number];
+  fill_empty_row(entities.attribute.tenant_id, entities.attribute.attribute_id, values, nulls);
+  values[column_new_entities] = Int64GetDatum(entities.count);
+}
+
+void append(pg::FillRow fill, void* state, std::size_t count) {
+  if (count == 0) {
+    return;
+  }
+  Relation const pending = table_open(pg::relation_oid("rollup_pending"), RowExclusiveLock);
+  pg::append_rows(pending, fill, state, count);
+  table_close(pending, NoLock);
 }
 
 }  // namespace
@@ -201,9 +232,24 @@ void note_values(std::span<const StagedRow> rows, std::span<const core::HistoryK
   for (const core::HistoryKey& key : order) {
     add(batch, rows[key.row]);
   }
-  Relation const pending = table_open(pg::relation_oid("rollup_pending"), RowExclusiveLock);
-  pg::append_rows(pending, fill_row, &batch, batch.rollups.rollups().size());
-  table_close(pending, NoLock);
+  append(fill_row, &batch, batch.rollups.rollups().size());
+}
+
+void note_entities(std::span<flush::AttributeId> first) {
+  core::ArenaVector<Entities> entities(pg::arena_of(CurrentMemoryContext));
+  std::sort(first.begin(), first.end());
+  for (const flush::AttributeId& attribute : first) {
+    if (entities.empty() || entities.back().attribute != attribute) {
+      entities.push_back({attribute, 0});
+    }
+    ++entities.back().count;
+  }
+  append(fill_entities, entities.data(), entities.size());
+}
+
+void note_lost_entities(const flush::AttributeId& attribute, int64 count) {
+  Entities entities{attribute, -count};
+  append(fill_entities, &entities, count > 0 ? 1 : 0);
 }
 
 }  // namespace eav::rollup
