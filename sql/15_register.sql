@@ -185,8 +185,11 @@ DECLARE
     wanted_projection CONSTANT text := projection;
     data_types CONSTANT text[] := '{text,int,float,numeric,bool,timestamp,json}';
     projections CONSTANT text[] := '{hot,live,current,none}';
-    default_projection CONSTANT text :=
-        CASE WHEN wanted_type IN ('text', 'bool') THEN 'hot' ELSE 'live' END;
+    default_projection CONSTANT text := CASE
+        WHEN (SELECT count(*) FROM eav.attributes a
+              WHERE a.tenant_id = wanted_tenant AND a.projection IN ('hot', 'live'))
+             >= current_setting('eav.max_hot_attributes')::integer THEN 'current'
+        WHEN wanted_type IN ('text', 'bool') THEN 'hot' ELSE 'live' END;
     known eav.attributes;
     new_id integer;
 BEGIN
@@ -251,4 +254,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_attribute(bigint, text, text, text) IS
-'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known, makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, and duplicate_object (42710) when the attribute has another data type or projection.';
+'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known, makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, and duplicate_object (42710) when the attribute has another data type or projection.';

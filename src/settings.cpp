@@ -11,12 +11,9 @@ Settings settings;
 
 namespace {
 
-const config_enum_entry auto_projections[] = {{"auto", by_type, false},
-                                              {"hot", always_hot, false},
-                                              {"live", always_live, false},
-                                              {"current", always_current, false},
-                                              {"none", always_none, false},
-                                              {nullptr, 0, false}};
+const config_enum_entry auto_projections[] = {
+    {"auto", by_type, false},           {"hot", always_hot, false},   {"live", always_live, false},
+    {"current", always_current, false}, {"none", always_none, false}, {nullptr, 0, false}};
 
 void define_bool(const char* name, const char* description, bool* variable, bool boot,
                  GucContext context) {

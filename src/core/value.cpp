@@ -14,8 +14,7 @@ namespace {
 
 constexpr std::array<std::string_view, 7> data_type_names = {
     "text", "int", "float", "numeric", "bool", "timestamp", "json"};
-constexpr std::array<std::string_view, 4> projection_names = {"hot", "live", "current",
-                                                              "none"};
+constexpr std::array<std::string_view, 4> projection_names = {"hot", "live", "current", "none"};
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

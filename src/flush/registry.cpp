@@ -5,8 +5,10 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "eav/core/key_index.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
+#include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
@@ -39,6 +41,7 @@ struct NameEqual {
 
 struct Entry {
   std::string name;
+  std::string document_name;
   Attribute attribute;
 };
 
@@ -86,8 +89,24 @@ enum Column : int {
   column_name,
   column_data_type,
   column_projection,
-  column_is_inferred
+  column_is_inferred,
+  column_created_at,
+  column_document_name,
+  column_moving_from
 };
+
+// A bit for each projection in an array of names.
+uint8 projections_of(Datum names) {
+  Datum* elements = nullptr;
+  int count = 0;
+  deconstruct_array(DatumGetArrayTypeP(names), TEXTOID, -1, false, TYPALIGN_INT, &elements, nullptr,
+                    &count);
+  unsigned bits = 0;
+  for (int i = 0; i < count; ++i) {
+    bits |= 1U << static_cast<unsigned>(core::projection_from_name(text_view(elements[i])).value());
+  }
+  return static_cast<uint8>(bits);
+}
 
 void keep(TupleTableSlot* row) {
   const int64 tenant_id = DatumGetInt64(pg::column_of(row, column_tenant_id));
@@ -102,12 +121,20 @@ void keep(TupleTableSlot* row) {
       core::projection_from_name(text_view(pg::column_of(row, column_projection))).value();
   attribute.is_inferred = DatumGetBool(pg::column_of(row, column_is_inferred));
 
+  if (!slot_attisnull(row, column_moving_from)) {
+    attribute.moving_from = projections_of(pg::column_of(row, column_moving_from));
+  }
+  const std::string_view document_name = slot_attisnull(row, column_document_name)
+                                             ? name
+                                             : text_view(pg::column_of(row, column_document_name));
+
   auto& slot = cache->by_id[{tenant_id, attribute.attribute_id}];
   if (slot == nullptr) {
-    slot = std::make_unique<Entry>(Entry{std::string(name), attribute});
+    slot = std::make_unique<Entry>(Entry{std::string(name), std::string(document_name), attribute});
   }
   slot->attribute = attribute;
   slot->attribute.name = slot->name;
+  slot->attribute.document_name = slot->document_name;
   cache->by_name[{tenant_id, slot->name}] = &slot->attribute;
 }
 
@@ -184,6 +211,41 @@ void load(std::span<const AttributeName> names) {
   index.close();
 }
 
+namespace {
+
+// How many attributes of a tenant are in its documents.
+int64 count_in_documents(int64 tenant_id) {
+  static pg::Statement count(
+      "SELECT count(*) FROM eav.attributes WHERE tenant_id = $1 AND projection IN ('hot', 'live')",
+      {INT8OID});
+  count.run({Int64GetDatum(tenant_id)});
+  return DatumGetInt64(pg::cell(0, 1).value);
+}
+
+// The projections of new attributes: no more in the documents of a tenant than there is room for.
+// Sessions that register at the same moment may exceed it by what they register.
+void choose_projections(std::span<const NewAttribute> attributes, core::Projection* projections) {
+  const core::Arena arena = pg::arena_of(CurrentMemoryContext);
+  core::KeyIndex tenants(arena);
+  core::ArenaVector<int64> rooms(arena);  // by number of the tenant
+  for (std::size_t i = 0; i < attributes.size(); ++i) {
+    projections[i] = auto_projection(attributes[i].type);
+    if (projections[i] != core::Projection::hot && projections[i] != core::Projection::live) {
+      continue;
+    }
+    const int64 tenant_id = attributes[i].key.tenant_id;
+    const uint32 number = tenants.number_of({tenant_id, ""});
+    if (number == rooms.size()) {
+      rooms.push_back(settings.max_hot_attributes - count_in_documents(tenant_id));
+    }
+    if (rooms[number]-- <= 0) {
+      projections[i] = core::Projection::current;
+    }
+  }
+}
+
+}  // namespace
+
 void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
   static pg::Statement insert(
       "INSERT INTO eav.attributes (tenant_id, name, data_type, projection, is_inferred) "
@@ -197,6 +259,9 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
     return index.is_held(attribute.key.tenant_id, text_datum(attribute.key.name));
   };
   pg::insert_rows(attributes, on_lock, is_held, [](std::span<const NewAttribute> some) {
+    auto* const chosen =
+        static_cast<core::Projection*>(palloc(sizeof(core::Projection) * some.size()));
+    choose_projections(some, chosen);
     auto* const tenants = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const names = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const types = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
@@ -207,7 +272,7 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
       names[i] = text_datum(some[i].key.name);
       untyped[i] = !some[i].type.has_value();
       types[i] = text_datum(untyped[i] ? "" : core::name_of(*some[i].type));
-      projections[i] = text_datum(core::name_of(auto_projection(some[i].type)));
+      projections[i] = text_datum(core::name_of(chosen[i]));
     }
     insert.run({pg::make_array(tenants, nullptr, some.size(), INT8OID),
                 pg::make_array(names, nullptr, some.size(), TEXTOID),
@@ -230,12 +295,14 @@ bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock) {
       "AND (data_type IS NULL OR data_type = 'int' AND $3 = 'float') "
       "FOR NO KEY UPDATE SKIP LOCKED) "
       "UPDATE eav.attributes a SET data_type = $3, "
-      "projection = CASE WHEN a.data_type IS NULL THEN $4 ELSE a.projection END "
+      "projection = CASE WHEN a.data_type IS NULL AND a.projection <> 'current' THEN $4 "
+      "ELSE a.projection END "
       "FROM free WHERE (a.tenant_id, a.attribute_id) = (free.tenant_id, free.attribute_id)",
       {INT8OID, INT4OID, TEXTOID, TEXTOID});
   static pg::Statement waiting(
       "UPDATE eav.attributes SET data_type = $3, "
-      "projection = CASE WHEN data_type IS NULL THEN $4 ELSE projection END "
+      "projection = CASE WHEN data_type IS NULL AND projection <> 'current' THEN $4 "
+      "ELSE projection END "
       "WHERE tenant_id = $1 AND attribute_id = $2 AND is_inferred "
       "AND (data_type IS NULL OR data_type = 'int' AND $3 = 'float')",
       {INT8OID, INT4OID, TEXTOID, TEXTOID});

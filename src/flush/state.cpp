@@ -96,6 +96,16 @@ void write_state(const Progress& progress) {
   remember_place(pg::cell(0, 1).value);
 }
 
+void add_to_backlog(int64 count) {
+  static pg::Statement update(
+      "UPDATE eav.flush_state SET backlog = backlog + $2 WHERE ctid = $1 RETURNING ctid",
+      {TIDOID, INT8OID});
+  if (count > 0) {
+    update.run({PointerGetDatum(&last_place), Int64GetDatum(count)});
+    remember_place(pg::cell(0, 1).value);
+  }
+}
+
 namespace {
 
 void record_gap(const char* reason) {

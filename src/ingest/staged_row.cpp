@@ -299,6 +299,8 @@ void set_columns(const StagedRow& row, Datum* values, bool* nulls) {
   }
 }
 
+Value value_of(Datum datum, DataType type) { return typed_value(datum, column_of(type)); }
+
 HeapTuple tuple_of(const StagedRow& row, TupleDesc description) {
   if (row.tuple != nullptr) {
     return row.tuple;

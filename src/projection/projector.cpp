@@ -34,6 +34,7 @@ struct Group {
   std::span<const RowPointer> rows() const { return {begin, count}; }
 };
 using Groups = core::ArenaVector<Group>;
+using CurrentChanges = core::ArenaVector<CurrentChange>;
 
 // Updates the rows that exist, of groups that are still missing.
 void update_existing(Groups& groups, OnLock on_lock, int64& projected) {
@@ -67,13 +68,31 @@ bool precedes(const Group* left, const Group* right) {
                                              : left->entity_id < right->entity_id;
 }
 
-// Marks the groups whose keys an INSERT has returned. The groups are sorted.
-void mark_written(std::span<Group* const> groups) {
+// For the groups whose keys an INSERT has returned: their rows in eav.entity_values_current, and
+// then the mark that they are written, which a failure before it must not leave behind. The groups
+// are sorted.
+void finish_inserted(std::span<Group* const> groups, CurrentChanges* current) {
+  core::ArenaVector<std::size_t> inserted(pg::arena_of(CurrentMemoryContext));
+  bool has_current = false;
   for (uint64 row = 0; row < SPI_processed; ++row) {
     Group key{};
     key.tenant_id = DatumGetInt64(pg::cell(row, 1).value);
     key.entity_id = DatumGetInt64(pg::cell(row, 2).value);
-    (*std::lower_bound(groups.begin(), groups.end(), &key, precedes))->state = State::written;
+    inserted.push_back(static_cast<std::size_t>(
+        std::lower_bound(groups.begin(), groups.end(), &key, precedes) - groups.begin()));
+    has_current = has_current || !current[inserted.back()].empty();
+  }
+  if (has_current) {
+    PushActiveSnapshot(GetLatestSnapshot());
+    CurrentTable table;
+    for (const std::size_t at : inserted) {
+      table.write({groups[at]->tenant_id, groups[at]->entity_id}, current[at], LockWaitBlock);
+    }
+    table.close();
+    PopActiveSnapshot();
+  }
+  for (const std::size_t at : inserted) {
+    groups[at]->state = State::written;
   }
 }
 
@@ -132,6 +151,8 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
   const auto is_held = [&index](const Group* group) { return holds(index, *group); };
   pg::insert_rows(groups, on_lock, is_held, [](std::span<Group* const> some) {
     const Document empty = empty_document();
+    auto* const current =
+        static_cast<CurrentChanges*>(palloc(sizeof(CurrentChanges) * some.size()));
     auto* const hot = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const live = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
     auto* const versions = static_cast<Datum*>(palloc(sizeof(Datum) * some.size()));
@@ -140,12 +161,13 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
       hot[i] = merged.document.hot;
       live[i] = merged.document.live;
       versions[i] = merged.document.versions;
+      current[i] = merged.current;
     }
     const auto [tenants, entities] = keys_of(some);
     insert.run({tenants, entities, pg::make_array(hot, nullptr, some.size(), JSONBOID),
                 pg::make_array(live, nullptr, some.size(), JSONBOID),
                 pg::make_array(versions, nullptr, some.size(), BYTEAOID)});
-    mark_written(some);
+    finish_inserted(some, current);
   });
   index.close();
   for (const Group* group : groups) {

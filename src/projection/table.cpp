@@ -61,47 +61,47 @@ Places& places_in(Oid relation) {
 
 Table::Table(pg::OnLock on_lock)
     : on_lock_(on_lock),
-      relation_(table_open(pg::relation_oid("entity_jsonb"), RowExclusiveLock)),
+      writer_(pg::relation_oid("entity_jsonb")),
       key_(index_open(pg::relation_oid("entity_jsonb_pkey"), AccessShareLock)),
-      estate_(CreateExecutorState()),
-      result_(makeNode(ResultRelInfo)),
-      found_(table_slot_create(relation_, &estate_->es_tupleTable)),
-      updated_(table_slot_create(relation_, &estate_->es_tupleTable)),
+      found_(writer_.make_slot()),
+      updated_(writer_.make_slot()),
       scratch_(AllocSetContextCreate(CurrentMemoryContext, "eav projection merge",
-                                     ALLOCSET_DEFAULT_SIZES)) {
-  pg::init_range_table(estate_, relation_);
-  InitResultRelInfo(result_, relation_, 1, nullptr, 0);
-  estate_->es_output_cid = GetCurrentCommandId(true);
-  pg::init_eval_plan_qual(&epq_, estate_);
-  AfterTriggerBeginQuery();
-  ExecOpenIndices(result_, false);
-  CheckCmdReplicaIdentity(relation_, CMD_UPDATE);
-  scan_ = pg::begin_index_scan(relation_, key_, GetActiveSnapshot(), 2);
-  needs_executor_ = needs_executor();
-}
+                                     ALLOCSET_DEFAULT_SIZES)),
+      scan_(pg::begin_index_scan(writer_.relation(), key_, GetActiveSnapshot(), 2)),
+      needs_executor_(needs_executor()) {}
 
 void Table::close() {
+  if (current_) {
+    current_->close();
+  }
   index_endscan(scan_);
-  AfterTriggerEndQuery(estate_);
-  EvalPlanQualEnd(&epq_);
-  ExecCloseIndices(result_);
-  ExecResetTupleTable(estate_->es_tupleTable, false);
-  FreeExecutorState(estate_);
   MemoryContextDelete(scratch_);
   index_close(key_, NoLock);
-  table_close(relation_, NoLock);
+  writer_.close();
+}
+
+// In the context in which the table was opened: it lives as long.
+CurrentTable& Table::current() {
+  if (!current_) {
+    MemoryContext const caller = MemoryContextSwitchTo(MemoryContextGetParent(scratch_));
+    current_.emplace();
+    MemoryContextSwitchTo(caller);
+  }
+  return *current_;
 }
 
 bool Table::needs_executor() const {
-  const TupleConstr* const constraints = RelationGetDescr(relation_)->constr;
-  if (result_->ri_TrigDesc != nullptr || RelationGetDescr(relation_)->natts != column_count ||
+  const ResultRelInfo* const result = writer_.result();
+  const TupleDesc description = RelationGetDescr(writer_.relation());
+  const TupleConstr* const constraints = description->constr;
+  if (result->ri_TrigDesc != nullptr || description->natts != column_count ||
       (constraints != nullptr && constraints->num_check > 0)) {
     return true;
   }
-  for (int i = 0; i < result_->ri_NumIndices; ++i) {
-    const IndexInfo* const info = result_->ri_IndexRelationInfo[i];
+  for (int i = 0; i < result->ri_NumIndices; ++i) {
+    const IndexInfo* const info = result->ri_IndexRelationInfo[i];
     const bool is_key =
-        RelationGetRelid(result_->ri_IndexRelationDescs[i]) == RelationGetRelid(key_);
+        RelationGetRelid(result->ri_IndexRelationDescs[i]) == RelationGetRelid(key_);
     if (info->ii_ExclusionOps != nullptr || (info->ii_Unique && !is_key)) {
       return true;
     }
@@ -109,13 +109,14 @@ bool Table::needs_executor() const {
   return false;
 }
 
-State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64& projected) {
+// missing, blocked, or written when the row is locked.
+State Table::find_and_lock(const EntityId& id) {
   if (!find_at_last_place(id) && !find_by_key(id)) {
     return State::missing;
   }
-  switch (lock()) {
+  switch (writer_.lock(found_, lock_policy())) {
     case TM_Ok:
-      break;
+      return State::written;
     case TM_WouldBlock:
       return State::blocked;
     case TM_Deleted:
@@ -126,38 +127,74 @@ State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64&
                              " of tenant " INT64_FORMAT,
                              id.entity_id, id.tenant_id)));
   }
+  pg_unreachable();
+}
+
+State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64& projected) {
+  State state = find_and_lock(id);
+  if (state != State::written) {
+    return state;
+  }
   // Only from here on in scratch memory: the index scan keeps things of its own that it
   // allocates when it first needs them.
   MemoryContext const caller = MemoryContextSwitchTo(scratch_);
-  const Merge merged = merge(document(), rows);
+  Merge merged = merge(document(), rows);
   if (merged.projected > 0) {
-    write(merged);
-    projected += merged.projected;
-    if (on_lock_ == pg::OnLock::skip) {
-      places_in(RelationGetRelid(relation_))[id] = updated_->tts_tid;
+    if (!merged.current.empty() && !current().write(id, merged.current, lock_policy())) {
+      state = State::blocked;
+    } else {
+      write(id, merged.document);
+      projected += merged.projected;
     }
   }
   MemoryContextSwitchTo(caller);
   MemoryContextReset(scratch_);
-  return State::written;
+  return state;
+}
+
+State Table::relocate(const EntityId& id, const Relocation& relocation, int64& moved,
+                      int64& failed) {
+  State state = find_and_lock(id);
+  if (state != State::written) {
+    return state;
+  }
+  MemoryContext const caller = MemoryContextSwitchTo(scratch_);
+  const Document stored = document();
+  const std::optional<Datum> current_value =
+      has_version(stored, relocation.attribute->attribute_id)
+          ? current().find(id, relocation.attribute->attribute_id)
+          : std::nullopt;
+  Move move = eav::projection::relocate(stored, current_value, relocation);
+  if (!move.current.empty() && !current().write(id, move.current, lock_policy())) {
+    state = State::blocked;
+  } else {
+    if (move.document_changed) {
+      write(id, move.document);
+    }
+    moved += move.document_changed || !move.current.empty();
+    failed += move.failed;
+  }
+  MemoryContextSwitchTo(caller);
+  MemoryContextReset(scratch_);
+  return state;
 }
 
 bool Table::find_at_last_place(const EntityId& id) {
-  const Places& places = places_in(RelationGetRelid(relation_));
+  const Places& places = places_in(RelationGetRelid(writer_.relation()));
   const auto place = places.find(id);
   if (place == places.end()) {
     return false;
   }
   ItemPointerData tid = place->second;
   // The table may have been rewritten since.
-  if (ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(relation_)) {
+  if (ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(writer_.relation())) {
     return false;
   }
   // Who comes by an index prunes the page on the way; so do we, before anything points into it.
-  const Buffer buffer = ReadBuffer(relation_, ItemPointerGetBlockNumber(&tid));
-  heap_page_prune_opt(relation_, buffer);
+  const Buffer buffer = ReadBuffer(writer_.relation(), ItemPointerGetBlockNumber(&tid));
+  heap_page_prune_opt(writer_.relation(), buffer);
   ReleaseBuffer(buffer);
-  if (!table_tuple_fetch_row_version(relation_, &tid, GetActiveSnapshot(), found_)) {
+  if (!table_tuple_fetch_row_version(writer_.relation(), &tid, GetActiveSnapshot(), found_)) {
     return false;
   }
   bool is_null = false;
@@ -173,57 +210,55 @@ bool Table::find_by_key(const EntityId& id) {
   return index_getnext_slot(scan_, ForwardScanDirection, found_);
 }
 
-TM_Result Table::lock() {
-  TM_FailureData failure;
-  ItemPointerData tid = found_->tts_tid;
-  return table_tuple_lock(relation_, &tid, GetActiveSnapshot(), found_, estate_->es_output_cid,
-                          LockTupleNoKeyExclusive,
-                          on_lock_ == pg::OnLock::skip ? LockWaitSkip : LockWaitBlock,
-                          TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-}
-
 Document Table::document() {
   slot_getallattrs(found_);
   return {found_->tts_values[column_hot - 1], found_->tts_values[column_live - 1],
           found_->tts_values[column_versions - 1]};
 }
 
-void Table::write(const Merge& merged) {
+void Table::write(const EntityId& id, const Document& document) {
   // Further columns that a user has added keep their values.
-  const int columns = RelationGetDescr(relation_)->natts;
+  const int columns = RelationGetDescr(writer_.relation())->natts;
   ExecClearTuple(updated_);
   memcpy(updated_->tts_values, found_->tts_values, sizeof(Datum) * columns);
   memcpy(updated_->tts_isnull, found_->tts_isnull, sizeof(bool) * columns);
-  updated_->tts_values[column_hot - 1] = merged.document.hot;
-  updated_->tts_values[column_live - 1] = merged.document.live;
-  updated_->tts_values[column_versions - 1] = merged.document.versions;
+  updated_->tts_values[column_hot - 1] = document.hot;
+  updated_->tts_values[column_live - 1] = document.live;
+  updated_->tts_values[column_versions - 1] = document.versions;
   updated_->tts_values[column_updated_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
   ExecStoreVirtualTuple(updated_);
-  ResetPerTupleExprContext(estate_);
   if (needs_executor_) {
-    ExecSimpleRelationUpdate(result_, estate_, &epq_, found_, updated_);
-    return;
+    writer_.update(found_, updated_);
+  } else {
+    update_by_hand();
   }
-  updated_->tts_tableOid = RelationGetRelid(relation_);
+  if (on_lock_ == pg::OnLock::skip) {
+    places_in(RelationGetRelid(writer_.relation()))[id] = updated_->tts_tid;
+  }
+}
+
+void Table::update_by_hand() {
+  ResetPerTupleExprContext(writer_.estate());
+  updated_->tts_tableOid = RelationGetRelid(writer_.relation());
   const pg::IndexChanges changes =
-      pg::update_row(relation_, &found_->tts_tid, updated_, GetActiveSnapshot());
+      pg::update_row(writer_.relation(), &found_->tts_tid, updated_, GetActiveSnapshot());
   if (changes.any) {
     insert_index_entries(changes.only_summarizing);
   }
 }
 
 void Table::insert_index_entries(bool only_summarizing) {
-  ExprContext* const context = GetPerTupleExprContext(estate_);
+  ExprContext* const context = GetPerTupleExprContext(writer_.estate());
   context->ecxt_scantuple = updated_;
-  for (int i = 0; i < result_->ri_NumIndices; ++i) {
-    Relation const index = result_->ri_IndexRelationDescs[i];
-    IndexInfo* const info = result_->ri_IndexRelationInfo[i];
+  for (int i = 0; i < writer_.result()->ri_NumIndices; ++i) {
+    Relation const index = writer_.result()->ri_IndexRelationDescs[i];
+    IndexInfo* const info = writer_.result()->ri_IndexRelationInfo[i];
     if (!info->ii_ReadyForInserts || (only_summarizing && !pg::is_summarizing(info))) {
       continue;
     }
     if (info->ii_Predicate != NIL) {
       if (info->ii_PredicateState == nullptr) {
-        info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, estate_);
+        info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, writer_.estate());
       }
       if (!ExecQual(info->ii_PredicateState, context)) {
         continue;
@@ -231,10 +266,10 @@ void Table::insert_index_entries(bool only_summarizing) {
     }
     Datum values[INDEX_MAX_KEYS];
     bool nulls[INDEX_MAX_KEYS];
-    FormIndexDatum(info, updated_, estate_, values, nulls);
+    FormIndexDatum(info, updated_, writer_.estate(), values, nulls);
     const bool is_key = RelationGetRelid(index) == RelationGetRelid(key_);
-    index_insert(index, values, nulls, &updated_->tts_tid, relation_, UNIQUE_CHECK_NO, is_key,
-                 info);
+    index_insert(index, values, nulls, &updated_->tts_tid, writer_.relation(), UNIQUE_CHECK_NO,
+                 is_key, info);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "eav/flush/apply.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/registry.hpp"
+#include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
@@ -191,6 +192,9 @@ Datum document_of(int64 tenant_id, int64 entity_id, MemoryContext result_context
 Datum upsert(int64 tenant_id, int64 entity_id, Jsonb* attributes, TimestampTz observed_at) {
   MemoryContext const caller = CurrentMemoryContext;
   SPI_connect();
+  // Who changes where the values of an attribute go waits for those who hold this lock, and may
+  // have read the registry before; see attributes/move.cpp.
+  LockRelationOid(pg::relation_oid("entity_values_ts"), RowExclusiveLock);
   flush::registry::refresh();
   StagedRow pattern{};
   pattern.tenant_id = tenant_id;

@@ -14,6 +14,9 @@
 // While more than one batch is waiting it does not sleep. An error rolls the tick back, is logged,
 // and the next tick comes later and later (up to 30 s) until one succeeds.
 //
+// Between ticks that have caught up, it does a batch of the moves of attributes that are under way
+// (attributes/move.cpp), likewise in a transaction of its own.
+//
 // Only a worker opens the door to the ring (ingest/door.cpp), and before it leaves, for whatever
 // reason, it closes the door, waits until no producer is inside any more (a second at most, unless
 // the server is stopping), and flushes what has come in; a lock timeout of a second keeps that from
@@ -22,6 +25,7 @@
 // dead already, the mark in staging_epoch stays, and the next flush after the start records a gap.
 #include "eav/worker/worker.hpp"
 
+#include "eav/attributes/move.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/ring_batch.hpp"
 #include "eav/flush/state.hpp"
@@ -54,6 +58,8 @@ namespace {
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
 constexpr long longest_sleep = 1000;        // ms until the clock is looked at again
 constexpr int short_delay = 100;            // ms until something is looked at again, at most
+constexpr int move_time = 50;               // ms that a batch of moves should take
+constexpr int most_move_entities = 20000;   // in such a batch
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
@@ -66,6 +72,9 @@ struct Loop {
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   Trouble trouble;
+  Trouble move_trouble;
+  TimestampTz last_move = 0;
+  int move_entities = 500;  // that the next batch goes through
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
@@ -118,6 +127,35 @@ bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
 
+void run_moves(Loop& loop) {
+  static pg::Statement move("SELECT eav.move_attributes($1)", {INT4OID});
+  const TimestampTz began = GetCurrentTimestamp();
+  begin_as_owner("flush_state", "SELECT eav.move_attributes()");
+  move.run({Int32GetDatum(loop.move_entities)});
+  end();
+  if (is_due(began, move_time)) {
+    loop.move_entities = Max(loop.move_entities / 2, 1);
+  } else if (!is_due(began, move_time / 2)) {
+    loop.move_entities = Min(loop.move_entities * 2, most_move_entities);
+  }
+}
+
+int delay_of(int failures) {
+  return static_cast<int>(
+      Min(static_cast<int64>(settings.flush_interval) << Min(failures, 12), longest_delay));
+}
+
+// A batch of the moves that are under way, when the flush has left time for it. What keeps them
+// from going on must not keep values from being flushed.
+void move_if_wanted(Loop& loop) {
+  if (settings.worker_enabled && loop.is_open && !loop.has_more && loop.trouble.failures == 0 &&
+      attributes::may_have_moves() &&
+      is_due(loop.last_move, delay_of(loop.move_trouble.failures))) {
+    attempt(loop.move_trouble, [&] { run_moves(loop); });
+    loop.last_move = GetCurrentTimestamp();
+  }
+}
+
 void open_door(Loop& loop) {
   begin_as_owner("flush_state", "opening the door to the ring");
   loop.door = attach_door();
@@ -168,9 +206,7 @@ void tick(Loop& loop) {
 
 int delay_after(const Loop& loop) {
   if (loop.trouble.failures > 0) {
-    const int doublings = Min(loop.trouble.failures, 12);
-    return static_cast<int>(
-        Min(static_cast<int64>(settings.flush_interval) << doublings, longest_delay));
+    return delay_of(loop.trouble.failures);
   }
   if (loop.trouble.was_locked_out) {
     return Min(settings.flush_interval, short_delay);
@@ -329,6 +365,7 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
+  loop.last_move = Min(loop.last_move, now);
   loop.pulse.on_new_time();
 }
 
@@ -347,6 +384,7 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
     }
     if (now >= next_tick || has_requests(loop)) {
       loop.has_more = !attempt(loop.trouble, [&] { tick(loop); }) || loop.has_more;
+      move_if_wanted(loop);
       next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
     }
     if (ShutdownRequestPending) {

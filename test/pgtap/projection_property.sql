@@ -47,7 +47,7 @@ INSERT INTO sample VALUES
 CREATE TABLE attribute AS
 SELECT data_type || '_' || projection AS name, data_type, projection
 FROM unnest('{text,int,float,numeric,bool,timestamp,json}'::text[]) AS data_type,
-     unnest('{hot,live,none}'::text[]) AS projection
+     unnest('{hot,live,current,none}'::text[]) AS projection
 UNION ALL VALUES ('some_number', 'number', NULL), ('some_word', 'word', NULL);
 
 -- A value that is null says cleared.
@@ -64,6 +64,8 @@ SELECT tenant_id, entity_id,
                 FILTER (WHERE projection = 'hot' AND value IS NOT NULL), '{}') AS hot,
        coalesce(jsonb_object_agg(name, value)
                 FILTER (WHERE projection = 'live' AND value IS NOT NULL), '{}') AS live,
+       coalesce(jsonb_object_agg(name, value)
+                FILTER (WHERE projection = 'current' AND value IS NOT NULL), '{}') AS current,
        string_agg(format('%s %s %s', attribute_id, observed_at, ingested_at), ', '
                   ORDER BY attribute_id) AS versions
 FROM (SELECT DISTINCT ON (h.tenant_id, h.entity_id, h.attribute_id)
@@ -81,14 +83,19 @@ GROUP BY tenant_id, entity_id;
 -- What differs from it, of one tenant.
 CREATE FUNCTION differences(tenant bigint)
     RETURNS TABLE (entity_id bigint, expected text, stored text) LANGUAGE sql STABLE AS $$
-    SELECT entity_id, format('%s %s [%s]', e.hot, e.live, e.versions),
-           format('%s %s [%s]', p.hot_attrs, p.live_attrs, v.versions)
+    SELECT entity_id, format('%s %s %s [%s]', e.hot, e.live, e.current, e.versions),
+           format('%s %s %s [%s]', p.hot_attrs, p.live_attrs, c.current, v.versions)
     FROM (SELECT * FROM expected WHERE tenant_id = tenant) AS e
     FULL JOIN (SELECT * FROM eav.entity_jsonb WHERE tenant_id = tenant) AS p USING (entity_id)
     LEFT JOIN LATERAL (
         SELECT string_agg(format('%s %s %s', attribute_id, observed_at, ingested_at), ', ') AS versions
         FROM eav.projection_versions(p.versions)) AS v ON true
-    WHERE (e.hot, e.live, e.versions) IS DISTINCT FROM (p.hot_attrs, p.live_attrs, v.versions)
+    LEFT JOIN LATERAL (
+        SELECT coalesce(jsonb_object_agg(a.name, n.value), '{}') AS current
+        FROM eav.entity_values_current n JOIN eav.attributes a USING (tenant_id, attribute_id)
+        WHERE n.tenant_id = tenant AND n.entity_id = p.entity_id) AS c ON true
+    WHERE (e.hot, e.live, e.current, e.versions)
+          IS DISTINCT FROM (p.hot_attrs, p.live_attrs, c.current, v.versions)
 $$;
 
 CREATE FUNCTION pick(type text) RETURNS text LANGUAGE sql AS $$
@@ -249,7 +256,10 @@ END
 $$;
 
 CREATE VIEW documents AS
-SELECT t.name, coalesce(e.external_id, e.entity_id::text) AS entity, p.hot_attrs, p.live_attrs
+SELECT t.name, coalesce(e.external_id, e.entity_id::text) AS entity, p.hot_attrs, p.live_attrs,
+       (SELECT jsonb_object_agg(a.name, n.value) FROM eav.entity_values_current n
+        JOIN eav.attributes a USING (tenant_id, attribute_id)
+        WHERE n.tenant_id = p.tenant_id AND n.entity_id = p.entity_id) AS current
 FROM eav.entity_jsonb p JOIN eav.tenants t USING (tenant_id) JOIN eav.entities e USING (tenant_id, entity_id);
 
 SELECT plan(5 * :seeds + 4);
@@ -278,9 +288,9 @@ SELECT is_empty(format(
            format('seed %s: the times in history decide which value is newer', seed))
 FROM generate_series(:first_seed, :last_seed) AS seed;
 SELECT CASE WHEN seed % 2 = 0 THEN
-           set_eq(format('SELECT entity, hot_attrs, live_attrs FROM documents WHERE name = %L',
+           set_eq(format('SELECT entity, hot_attrs, live_attrs, current FROM documents WHERE name = %L',
                          format('seed %s, order 1', seed)),
-                  format('SELECT entity, hot_attrs, live_attrs FROM documents WHERE name = %L',
+                  format('SELECT entity, hot_attrs, live_attrs, current FROM documents WHERE name = %L',
                          format('seed %s, order 2', seed)),
                   format('seed %s: both orders of delivery end in the same documents', seed))
        ELSE pass(format('seed %s: the order of delivery may decide', seed)) END

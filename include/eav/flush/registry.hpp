@@ -20,7 +20,13 @@ struct Attribute {
   std::optional<core::DataType> type;  // none while only clearings have arrived
   core::Projection projection;
   bool is_inferred;
-  std::string_view name;  // as long as the registry is not refreshed
+  uint8 moving_from;               // a bit for each Projection that may still hold values of it
+  std::string_view name;           // as long as the registry is not refreshed
+  std::string_view document_name;  // its key in documents; likewise
+
+  bool may_be_in(core::Projection where) const {
+    return (moving_from & (1U << static_cast<unsigned>(where))) != 0;
+  }
 };
 
 struct AttributeName {

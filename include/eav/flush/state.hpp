@@ -33,6 +33,8 @@ struct Progress {
   int64 backlog;
 };
 void write_state(const Progress& progress);
+// Rows that were added to the backlog outside a flush; after read_state().
+void add_to_backlog(int64 count);
 
 // Notes in eav.ingest_gaps that staging has been emptied by a crash, or that the ring was lost with
 // values in it, if so; true then.

@@ -44,6 +44,9 @@ enum Column : int {
 // The column for values of the type.
 Column column_of(core::DataType type);
 
+// What such a column holds; detoasted.
+Value value_of(Datum datum, core::DataType type);
+
 enum class Origin : uint8 { staging, backlog, ring };
 
 // When a value arrived, by the transaction and its command: where staged rows lie says little about

@@ -1,19 +1,16 @@
 // Existing rows of eav.entity_jsonb, found, locked and updated. See table.cpp.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "eav/pg/lock_wait.hpp"
-#include "eav/pg/postgres.hpp"
+#include "eav/pg/row_writer.hpp"
+#include "eav/projection/current.hpp"
 #include "eav/projection/document.hpp"
+#include "eav/projection/entity_id.hpp"
 
 namespace eav::projection {
-
-struct EntityId {
-  int64 tenant_id;
-  int64 entity_id;
-  bool operator==(const EntityId&) const = default;
-};
 
 // missing: there is no row. blocked: a client holds it.
 enum class State : uint8 { missing, written, blocked };
@@ -26,27 +23,32 @@ class Table {
 
   // Merges the values into the row of the entity; adds to projected.
   State update(const EntityId& id, std::span<const RowPointer> rows, int64& projected);
+  // Moves a value of the entity to where its attribute has it now; adds to moved, or to failed.
+  State relocate(const EntityId& id, const Relocation& relocation, int64& moved, int64& failed);
 
  private:
+  State find_and_lock(const EntityId& id);
   bool find_at_last_place(const EntityId& id);
   bool find_by_key(const EntityId& id);
-  TM_Result lock();
+  CurrentTable& current();
   Document document();
   bool needs_executor() const;
-  void write(const Merge& merged);
+  void write(const EntityId& id, const Document& document);
+  void update_by_hand();
   void insert_index_entries(bool only_summarizing);
+  LockWaitPolicy lock_policy() const {
+    return on_lock_ == pg::OnLock::skip ? LockWaitSkip : LockWaitBlock;
+  }
 
   pg::OnLock on_lock_;
-  Relation relation_;
+  pg::RowWriter writer_;
   Relation key_;
-  EState* estate_;
-  ResultRelInfo* result_;
   TupleTableSlot* found_;
   TupleTableSlot* updated_;
   MemoryContext scratch_;
-  EPQState epq_{};
-  IndexScanDesc scan_ = nullptr;
-  bool needs_executor_ = false;
+  IndexScanDesc scan_;
+  bool needs_executor_;
+  std::optional<CurrentTable> current_;  // opened when it is needed
 };
 
 }  // namespace eav::projection
