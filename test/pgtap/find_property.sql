@@ -24,6 +24,7 @@
 \endif
 SET client_min_messages = warning; -- attributes that are unknown are told in notices
 SET timezone = 'UTC';
+SET jit = off; -- costs what the oracles do more than it gains
 SET eav.max_scan_entities = -1;
 CREATE SCHEMA property;
 SET search_path = property, public;
@@ -274,7 +275,7 @@ LANGUAGE sql STABLE AS $$
     SELECT coalesce(array_agg(entity_id ORDER BY value IS NULL, CASE direction WHEN 'desc' THEN -place ELSE place END,
                               CASE direction WHEN 'desc' THEN -entity_id ELSE entity_id END), '{}')
     FROM (SELECT entity_id, value,
-                 rank() OVER (ORDER BY array_position('{null,boolean,number,string,array,object}', jsonb_typeof(value)),
+                 rank() OVER (ORDER BY array_position('{"null",boolean,number,string,array,object}', jsonb_typeof(value)),
                                        CASE jsonb_typeof(value) WHEN 'boolean' THEN value::boolean END,
                                        CASE jsonb_typeof(value) WHEN 'number' THEN value::numeric END,
                                        substring(convert_to(CASE jsonb_typeof(value) WHEN 'string' THEN value #>> '{}' END,
@@ -442,6 +443,7 @@ SELECT format('CALL run(%s, %s)', seed, :cases) FROM generate_series(:first_seed
 \connect -
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+SET jit = off;
 SET eav.max_scan_entities = -1;
 SET search_path = property, public;
 SET enable_seqscan = off;
