@@ -2,12 +2,15 @@
 -- by the worker once a minute.
 
 CREATE TABLE eav.attribute_reads (
-    attribute_id integer PRIMARY KEY,
     tenant_id bigint NOT NULL,
+    attribute_id integer NOT NULL,
     filters bigint NOT NULL DEFAULT 0,
     reads bigint NOT NULL DEFAULT 0,
-    last_read_at timestamptz NOT NULL
+    last_read_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, attribute_id)
 ) WITH (fillfactor = 70);
+-- What is counted is known by its number alone.
+CREATE INDEX attribute_reads_attribute_idx ON eav.attribute_reads (attribute_id);
 COMMENT ON TABLE eav.attribute_reads IS 'How often each attribute has been asked for through the functions of the extension, up to the last minute; what eav.recommend_attributes() goes by. Delete rows to count anew.';
 COMMENT ON COLUMN eav.attribute_reads.filters IS 'Queries that filtered by it.';
 COMMENT ON COLUMN eav.attribute_reads.reads IS 'Queries that returned its values by name.';
@@ -62,8 +65,8 @@ BEGIN
     GET DIAGNOSTICS updated = ROW_COUNT;
     -- Looks at all attributes, so only for those that are asked for the first time.
     IF updated < cardinality(ids) THEN
-        INSERT INTO eav.attribute_reads (attribute_id, tenant_id, filters, reads, last_read_at)
-        SELECT a.attribute_id, a.tenant_id, c.filters, c.reads, clock_timestamp()
+        INSERT INTO eav.attribute_reads (tenant_id, attribute_id, filters, reads, last_read_at)
+        SELECT a.tenant_id, a.attribute_id, c.filters, c.reads, clock_timestamp()
         FROM unnest(ids, new_filters, new_reads) AS c (attribute_id, filters, reads)
         JOIN eav.attributes a USING (attribute_id)
         WHERE NOT EXISTS (SELECT FROM eav.attribute_reads r WHERE r.attribute_id = c.attribute_id)

@@ -140,7 +140,7 @@ BEGIN
             DETAIL = CASE known.projection
                 WHEN 'live' THEN 'Its projection is live: an index would make every new value of every live attribute as expensive as one of a hot attribute.'
                 ELSE 'Its projection is none: it has no current values.' END,
-            HINT = 'Make it hot or current with eav.promote_attribute() first.';
+            HINT = 'Make it hot with eav.promote_attribute() first.';
     END IF;
     -- Asked for again: tried at once.
     INSERT INTO eav.attribute_indexes AS w (tenant_id, attribute_id)

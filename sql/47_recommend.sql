@@ -28,7 +28,7 @@ AS $$
         WHEN is_large
             THEN 'none: large, and never asked for'
         WHEN is_filtered_often AND changes > 0.2
-            THEN 'current: filtered by often, and changes often: indexed by value without rewriting documents'
+            THEN 'current: filtered by often, and changes often; the index of current spares the documents'
         WHEN is_filtered_often AND distinct_values < 5
             THEN 'live: filtered by often, but by too few different values for an index'
         WHEN is_filtered_often AND has_ranges
@@ -130,7 +130,7 @@ BEGIN
             u.projection, u.data_type, u.filters, u.reads, u.tenant_queries, s.sampled,
             s.change_rate, s.distinct_values, s.avg_bytes) AS p
     ), ranked AS (
-        SELECT p.*, p.is_in_document AND p.filters + p.reads > 0
+        SELECT p.*, p.is_in_document AND p.sampled > 0 AND p.filters + p.reads > 0
                     AND count(*) FILTER (WHERE p.is_in_document) OVER (
                         ORDER BY p.is_in_document DESC, p.filters + p.reads > 0, p.filters DESC,
                                  p.reads DESC, p.projection = p.recommended DESC, p.name

@@ -6,7 +6,7 @@ use lib '.';
 use EavCluster;
 use Test::More;
 
-my $node = EavCluster->ready('index', autovacuum => 'off');
+my $node = EavCluster->ready('index', autovacuum => 'off', restart_after_crash => 'on');
 $node->wait_for_worker;
 
 # Two tenants with the same attribute, whose name needs all kinds of quotes.
@@ -42,7 +42,7 @@ sub hold_builds
 	my ($db, $table) = @_;
 	my $holder = $node->client($db);
 	$holder->ask('BEGIN ISOLATION LEVEL REPEATABLE READ');
-	$holder->ask('SELECT count(*) FROM ' . ($table // 'eav.tenants'));
+	$holder->ask('SELECT count(*) FROM ' . ($table // 'pg_am'));
 	return $holder;
 }
 
