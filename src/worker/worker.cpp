@@ -12,7 +12,8 @@
 // since the last flush, the ring holds parcels, somebody waits, or something remains to be done,
 // does it call eav.stage_flush(), in a transaction of its own and as the owner of that function.
 // While more than one batch is waiting it does not sleep. An error rolls the tick back, is logged,
-// and the next tick comes later and later (up to 30 s) until one succeeds.
+// and the next tick comes later and later (up to 30 s) until one succeeds. Merges of rollups are
+// tried apart from ticks, and come later and later by themselves.
 //
 // Between ticks that have caught up, it does a batch of the moves of attributes that are under way
 // (attributes/move.cpp), likewise in a transaction of its own.
@@ -34,6 +35,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
 #include "eav/stats/reads.hpp"
 #include "eav/worker/index_builder.hpp"
@@ -76,15 +78,18 @@ struct Loop {
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   Trouble trouble;
-  Trouble index_trouble;
   Trouble move_trouble;
   TimestampTz last_move = 0;
   int move_entities = 500;  // that the next batch goes through
+  Trouble index_trouble;
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
   TimestampTz last_drain = 0;
   TimestampTz last_index_look = 0;
+  uint64 merged = 0;  // completed_transactions() before the last merge of rollups
+  TimestampTz last_merge = 0;
+  Trouble merge_trouble;
 };
 
 // The lock that every new connection takes for a moment.
@@ -338,12 +343,39 @@ void flush_what_is_left(Loop& loop) {
   proc_exit(1);
 }
 
-// A heartbeat is no reason to flush.
-void beat(Loop& loop) {
+// Work whose transaction is no reason to flush.
+template <typename Work>
+void beside_flushes(Loop& loop, Work&& work) {
   const uint64 before = pg::completed_transactions();
-  loop.pulse.on_primary();
+  work();
   if (loop.seen == before && pg::completed_transactions() == before + 1) {
     loop.seen = before + 1;
+  }
+}
+
+void beat(Loop& loop) {
+  beside_flushes(loop, [&] { loop.pulse.on_primary(); });
+}
+
+bool is_merge_due(const Loop& loop) {
+  const int doublings = Min(loop.merge_trouble.failures, 12);
+  const int64 delay = Min(static_cast<int64>(settings.rollup_interval) << doublings,
+                          Max(settings.rollup_interval, longest_delay));
+  return loop.merged != pg::completed_transactions() &&
+         is_due(loop.last_merge, static_cast<int>(delay));
+}
+
+// Flushes go on when it fails.
+void merge_rollups(Loop& loop) {
+  loop.last_merge = GetCurrentTimestamp();
+  const uint64 before = pg::completed_transactions();
+  const bool succeeded = attempt(loop.merge_trouble, [] {
+    begin_as_owner("attribute_rollups", "SELECT eav.merge_rollups()");
+    rollup::merge(pg::OnLock::skip);
+    end();
+  });
+  if (succeeded) {
+    loop.merged = before;
   }
 }
 
@@ -391,9 +423,10 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
+  loop.last_move = Min(loop.last_move, now);
   loop.last_drain = Min(loop.last_drain, now);
   loop.last_index_look = Min(loop.last_index_look, now);
-  loop.last_move = Min(loop.last_move, now);
+  loop.last_merge = Min(loop.last_merge, now);
   loop.pulse.on_new_time();
 }
 
@@ -414,6 +447,9 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
       loop.has_more = !attempt(loop.trouble, [&] { tick(loop); }) || loop.has_more;
       move_if_wanted(loop);
       next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
+    }
+    if (settings.worker_enabled && is_merge_due(loop)) {
+      beside_flushes(loop, [&] { merge_rollups(loop); });
     }
     if (ShutdownRequestPending) {
       leave(loop);
