@@ -272,6 +272,7 @@ void start_index_builder_if_needed() {
     return;
   }
   begin_as_owner("attribute_indexes", "looking for indexes to build");
+  pg::set_local("lock_timeout", "100ms");
   is_needed.run({});
   const bool has_work = SPI_processed > 0;
   end();

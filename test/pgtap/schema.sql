@@ -13,7 +13,7 @@ CREATE FUNCTION shape_is(relation text, expected text) RETURNS text LANGUAGE sql
 $$;
 SELECT shape_is('eav.tenants', 'tenant_id bigint!, name text!, created_at timestamp with time zone!');
 SELECT shape_is('eav.entities', 'tenant_id bigint!, entity_id bigint!, external_id text, entity_type text, version bigint!, is_deleted boolean!, created_at timestamp with time zone!');
-SELECT shape_is('eav.attributes', 'attribute_id integer!, tenant_id bigint!, name text!, data_type text, projection text!, is_inferred boolean!, created_at timestamp with time zone!');
+SELECT shape_is('eav.attributes', 'attribute_id integer!, tenant_id bigint!, name text!, data_type text, projection text!, is_inferred boolean!, created_at timestamp with time zone!, document_name text, moving_from text[]');
 SELECT shape_is('eav.attribute_indexes', 'tenant_id bigint!, attribute_id integer!, requested_at timestamp with time zone!, requested_by text!, failures integer!, last_error text, next_attempt_at timestamp with time zone!');
 SELECT shape_is('eav.stat_attribute_indexes', 'tenant_id bigint, attribute_id bigint, attribute text, index_name text, state text, phase text, blocks_done bigint, blocks_total bigint, tuples_done bigint, tuples_total bigint, bytes bigint, requested_at timestamp with time zone, requested_by text, failures integer, last_error text, next_attempt_at timestamp with time zone');
 SELECT shape_is('eav.attribute_reads', 'tenant_id bigint!, attribute_id integer!, filters bigint!, reads bigint!, last_read_at timestamp with time zone!');
@@ -98,7 +98,7 @@ SELECT is_empty($$
     SELECT i.indexrelid::regclass FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'eav'::regnamespace
     JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = 'tenant_id'
-    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog')
+    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes')
       AND i.indexrelid <> 'eav.tenants_name_key'::regclass
       AND i.indkey[0] <> t.attnum$$, 'unique keys begin with tenant_id');
 
