@@ -13,6 +13,8 @@ SELECT pg_catalog.pg_extension_config_dump('eav.attribute_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_changes_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_moves', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.attribute_reads', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.attribute_indexes', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_jsonb', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_values_current', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_rollups', '');

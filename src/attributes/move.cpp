@@ -45,6 +45,7 @@
 extern "C" {
 #include <storage/lock.h>
 #include <utils/inval.h>
+#include <utils/xid8.h>
 }
 
 namespace eav::attributes {
@@ -63,7 +64,7 @@ struct Move {
   bool changes_type;
   bool clears_failed;
   Phase phase;
-  TimestampTz started_at;
+  uint64 xact;  // that has asked for it, or last changed its goal
   TimestampTz history_position;
   pg::Cell last_entity_id;
   int64 entities_locked;
@@ -91,12 +92,12 @@ void on_relcache_change(Datum /*argument*/, Oid relation) {
 // registry's cache; the array is malloc()ed.
 struct Wait {
   int32 attribute_id;
-  TimestampTz started_at;
+  uint64 xact;
   bool operator==(const Wait&) const = default;
 };
 struct WaitHash {
   std::size_t operator()(const Wait& wait) const {
-    return static_cast<std::size_t>(wait.attribute_id) ^ static_cast<std::size_t>(wait.started_at);
+    return static_cast<std::size_t>(wait.attribute_id) ^ (wait.xact << 24U);
   }
 };
 struct Writers {
@@ -137,7 +138,7 @@ bool find_writers(const Wait& wait) {
 }
 
 bool may_begin(const Move& move) {
-  const Wait wait{move.attribute_id, move.started_at};
+  const Wait wait{move.attribute_id, move.xact};
   if (!waits().contains(wait) && !find_writers(wait)) {
     return false;
   }
@@ -150,14 +151,15 @@ bool may_begin(const Move& move) {
   return true;
 }
 
-std::span<Move> read_moves() {
-  // A move of the transaction that asks is not known to others yet.
+// Locked, so that nobody sets another goal during the batch. A move of the transaction that asks is
+// not known to others yet.
+std::span<Move> lock_moves() {
   static pg::Statement select(
       "SELECT tenant_id, attribute_id, change = 'type', clears_failed, "
-      "array_position('{waiting,history,entities}', phase), started_at, history_position, "
+      "array_position('{waiting,history,entities}', phase), xact, history_position, "
       "last_entity_id, entities_locked, passes FROM eav.attribute_moves "
       "WHERE xact IS DISTINCT FROM pg_current_xact_id_if_assigned() "
-      "ORDER BY started_at, attribute_id",
+      "ORDER BY started_at, attribute_id FOR NO KEY UPDATE SKIP LOCKED",
       {});
   select.run({});
   auto* const moves = static_cast<Move*>(palloc(sizeof(Move) * (SPI_processed + 1)));
@@ -168,7 +170,7 @@ std::span<Move> read_moves() {
                   DatumGetBool(value(3)),
                   DatumGetBool(value(4)),
                   static_cast<Phase>(DatumGetInt32(value(5)) - 1),
-                  DatumGetTimestampTz(value(6)),
+                  U64FromFullTransactionId(DatumGetFullTransactionId(value(6))),
                   DatumGetTimestampTz(value(7)),
                   pg::cell(row, 8),
                   DatumGetInt64(value(9)),
@@ -205,8 +207,8 @@ void note_total(const Move& move) {
   note.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
 }
 
-// False when a client holds the row of the attribute.
-bool finish(const Move& move) {
+// Unless a client holds the row of the attribute: then the next batch does it.
+void finish(const Move& move) {
   static pg::Statement lock(
       "SELECT FROM eav.attributes WHERE tenant_id = $1 AND attribute_id = $2 "
       "FOR NO KEY UPDATE SKIP LOCKED",
@@ -223,11 +225,9 @@ bool finish(const Move& move) {
       "'values_failed', values_failed, 'history_done', history_done) FROM ended",
       {INT8OID, INT4OID});
   lock.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
-  if (SPI_processed == 0) {
-    return false;
+  if (SPI_processed > 0) {
+    end.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
   }
-  end.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
-  return true;
 }
 
 // The columns of what read_history() selects.
@@ -366,8 +366,14 @@ bool relocate_entities(Move& move, const flush::Attribute& attribute, int64 max_
   return false;
 }
 
-// One batch of one move; false when it has ended.
-bool advance(Move& move, int64 max_entities, int64& done) {
+int count_moves() {
+  static pg::Statement count("SELECT count(*)::integer FROM eav.attribute_moves", {});
+  count.run({});
+  return DatumGetInt32(pg::cell(0, 1).value);
+}
+
+// One batch of one move. Returns how many entities, or values of history, it has gone through.
+int64 advance(Move& move, int64 max_entities) {
   flush::registry::refresh();
   const flush::AttributeId id{move.tenant_id, move.attribute_id};
   flush::registry::load({&id, 1});
@@ -377,13 +383,13 @@ bool advance(Move& move, int64 max_entities, int64& done) {
         "DELETE FROM eav.attribute_moves WHERE tenant_id = $1 AND attribute_id = $2",
         {INT8OID, INT4OID});
     forget.run({Int64GetDatum(id.tenant_id), Int32GetDatum(id.attribute_id)});
-    return false;
+    return 0;
   }
   Progress progress;
   bool has_ended = false;
   if (move.phase == Phase::waiting) {
     if (!may_begin(move)) {
-      return true;
+      return 0;
     }
     const bool from_history = !move.changes_type && attribute->may_be_in(Projection::none);
     move.phase = from_history ? Phase::history : Phase::entities;
@@ -393,9 +399,11 @@ bool advance(Move& move, int64 max_entities, int64& done) {
   } else {
     has_ended = relocate_entities(move, *attribute, max_entities, progress);
   }
-  done = Max(progress.history, progress.entities);
   write_progress(move, progress);
-  return !has_ended || !finish(move);
+  if (has_ended) {
+    finish(move);
+  }
+  return Max(progress.history, progress.entities);
 }
 
 }  // namespace
@@ -411,12 +419,12 @@ int move_batch(int64 max_entities) {
   SPI_connect();
   flush::read_state();
   const uint64 changes_before = changes;
-  int left = 0;
-  for (Move& move : read_moves()) {
-    int64 done = 0;
-    left += max_entities <= 0 || advance(move, max_entities, done);
-    max_entities -= done;
+  for (Move& move : lock_moves()) {
+    if (max_entities > 0) {
+      max_entities -= advance(move, max_entities);
+    }
   }
+  const int left = count_moves();
   changes_done = left > 0 ? changes_before - 1 : changes_before;
   SPI_finish();
   return left;

@@ -1,4 +1,6 @@
 // How old things are, as rows: eav.check_replication_lag(), eav.freshness() and its headers.
+#include "eav/freshness/status.hpp"
+
 #include <algorithm>
 
 #include "eav/freshness/measure.hpp"
@@ -138,6 +140,11 @@ Jsonb* headers(const Status& status) {
 }
 
 }  // namespace
+
+Answer answer_of_self() {
+  const Status status = status_of_self(required_board());
+  return {core::name_of(status.role), status.measured.lag, core::name_of(consistency_of(status))};
+}
 
 }  // namespace eav::freshness
 

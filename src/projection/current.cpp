@@ -30,7 +30,9 @@ CurrentTable::CurrentTable()
       key_(index_open(pg::relation_oid("entity_values_current_pkey"), AccessShareLock)),
       found_(writer_.make_slot()),
       formed_(writer_.make_slot()),
-      scan_(pg::begin_index_scan(writer_.relation(), key_, GetActiveSnapshot(), 3)) {}
+      // Not a snapshot from before the entity was locked: what has been committed until then
+      // counts.
+      scan_(pg::begin_index_scan(writer_.relation(), key_, SnapshotSelf, 3)) {}
 
 void CurrentTable::close() {
   index_endscan(scan_);

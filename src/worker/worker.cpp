@@ -37,6 +37,8 @@
 #include "eav/pg/spi.hpp"
 #include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
+#include "eav/stats/reads.hpp"
+#include "eav/worker/index_builder.hpp"
 #include "eav/worker/pulse.hpp"
 
 extern "C" {
@@ -64,6 +66,8 @@ constexpr int move_time = 50;               // ms that a batch of moves should t
 constexpr int most_move_entities = 20000;   // in such a batch
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
+constexpr int drain_interval = 60 * 1000;   // ms between looks for counts of reads
+constexpr int index_interval = 10 * 1000;   // ms between looks for indexes to build
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
 
@@ -77,9 +81,12 @@ struct Loop {
   Trouble move_trouble;
   TimestampTz last_move = 0;
   int move_entities = 500;  // that the next batch goes through
+  Trouble index_trouble;
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
+  TimestampTz last_drain = 0;
+  TimestampTz last_index_look = 0;
   uint64 merged = 0;  // completed_transactions() before the last merge of rollups
   TimestampTz last_merge = 0;
   Trouble merge_trouble;
@@ -125,6 +132,16 @@ void run_maintenance(Loop& loop) {
   loop.last_maintenance = GetCurrentTimestamp();
   begin_as_owner("flush_state", "SELECT eav.run_maintenance()");
   maintain.run({});
+  end();
+}
+
+void drain_read_counts(Loop& loop) {
+  static pg::Statement drain("SELECT eav._drain_read_counts()", {});
+  loop.last_drain = GetCurrentTimestamp();
+  begin_as_owner("attribute_reads", "SELECT eav._drain_read_counts()");
+  if (stats::has_counts()) {
+    drain.run({});
+  }
   end();
 }
 
@@ -206,6 +223,13 @@ void tick(Loop& loop) {
   }
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
     run_maintenance(loop);
+  }
+  if (is_due(loop.last_drain, drain_interval)) {
+    drain_read_counts(loop);
+  }
+  if (is_due(loop.last_index_look, index_interval)) {
+    loop.last_index_look = GetCurrentTimestamp();
+    start_index_builder_if_needed();
   }
 }
 
@@ -359,8 +383,10 @@ void make_room_if_wanted(Loop& loop) {
   loop.last_yield_check = GetCurrentTimestamp();
   if (somebody_wants_the_database()) {
     ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
+    attempt(loop.index_trouble, end_index_builder);
     leave(loop);
   }
+  attempt(loop.index_trouble, make_index_builder_yield);
   if (!settings.worker_enabled) {
     look_for_extension();
   }
@@ -398,6 +424,8 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
   loop.last_move = Min(loop.last_move, now);
+  loop.last_drain = Min(loop.last_drain, now);
+  loop.last_index_look = Min(loop.last_index_look, now);
   loop.last_merge = Min(loop.last_merge, now);
   loop.pulse.on_new_time();
 }

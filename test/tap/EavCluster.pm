@@ -246,6 +246,9 @@ WITH newest AS (
     UNION ALL
     SELECT p.tenant_id, p.entity_id, 'live', key, value
     FROM eav.entity_jsonb p, jsonb_each(p.live_attrs)
+    UNION ALL
+    SELECT c.tenant_id, c.entity_id, 'current', a.name, c.value
+    FROM eav.entity_values_current c LEFT JOIN eav.attributes a USING (tenant_id, attribute_id)
 ), expected_versions AS (
     SELECT h.tenant_id, h.entity_id, h.attribute_id, h.observed_at, h.ingested_at
     FROM newest h JOIN eav.attributes a USING (tenant_id, attribute_id)

@@ -51,12 +51,15 @@ class ValueKey {
   static ValueKey of_string(std::string_view utf8);
   static ValueKey of_array() { return ValueKey(Type::array); }
   static ValueKey of_object() { return ValueKey(Type::object); }
+  // Not above any key of a value with that type.
+  static ValueKey from(Type type) { return ValueKey(type); }
   // Above all keys of values with that type, and of the types before it.
   static ValueKey above(Type type);
   // Above all keys of strings that begin with this.
   static ValueKey above_prefix(std::string_view utf8);
 
   std::span<const std::uint8_t> bytes() const { return {bytes_.data(), size_}; }
+  Type type() const { return static_cast<Type>(bytes_[0]); }
 
  private:
   explicit ValueKey(Type type) { append(static_cast<std::uint8_t>(type)); }

@@ -4,6 +4,7 @@
 #include "eav/pg/postgres.hpp"
 
 extern "C" {
+#include <nodes/tidbitmap.h>
 #include <parser/parse_relation.h>
 #include <storage/lock.h>
 #include <storage/proc.h>
@@ -57,6 +58,36 @@ inline IndexScanDesc begin_index_scan(Relation heap, Relation index, Snapshot sn
   return index_beginscan(heap, index, snapshot, nullptr, keys, 0);
 #else
   return index_beginscan(heap, index, snapshot, keys, 0);
+#endif
+}
+
+inline IndexScanDesc begin_bitmap_scan(Relation index, Snapshot snapshot, int keys) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan_bitmap(index, snapshot, nullptr, keys);
+#else
+  return index_beginscan_bitmap(index, snapshot, keys);
+#endif
+}
+
+// Calls visit(block, offsets, count) for each page of the bitmap, in their order; count is -1 for
+// one of which the bitmap does not know the rows any more.
+template <typename Visit>
+void visit_pages(TIDBitmap* bitmap, Visit&& visit) {
+#if PG_VERSION_NUM >= 180000
+  TBMPrivateIterator* const iterator = tbm_begin_private_iterate(bitmap);
+  TBMIterateResult page;
+  OffsetNumber offsets[TBM_MAX_TUPLES_PER_PAGE];
+  while (tbm_private_iterate(iterator, &page)) {
+    visit(page.blockno, offsets,
+          page.lossy ? -1 : tbm_extract_page_tuple(&page, offsets, TBM_MAX_TUPLES_PER_PAGE));
+  }
+  tbm_end_private_iterate(iterator);
+#else
+  TBMIterator* const iterator = tbm_begin_iterate(bitmap);
+  while (const TBMIterateResult* const page = tbm_iterate(iterator)) {
+    visit(page->blockno, page->offsets, page->ntuples);
+  }
+  tbm_end_iterate(iterator);
 #endif
 }
 

@@ -13,7 +13,6 @@ namespace eav::projection {
 
 class CurrentTable {
  public:
-  // Sees what the active snapshot sees.
   CurrentTable();
   void close();
 

@@ -1,0 +1,32 @@
+// Finding entities by a filter, page by page.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "eav/core/find_cursor.hpp"
+#include "eav/query/documents.hpp"
+#include "eav/query/filter.hpp"
+#include "eav/query/sources.hpp"
+
+namespace eav::query {
+
+// By the key of a value, then by entity; entities without a value last.
+struct Order {
+  bool is_by_value;            // else by entity only
+  const Attribute* attribute;  // null: no entity has a value
+  bool is_descending;
+};
+
+Order make_order(const text* order_by, Attributes& attributes);
+
+// The index that has entities in this order, as long as they have a value.
+std::optional<KeyIndex> index_in_order(const Order& order, int64 tenant_id);
+
+// Counts the entities of a tenant, up to most.
+int64 count_entities(int64 tenant_id, int64 most);
+
+// Attributes by name. Tells the client about those that do not exist.
+std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& attributes);
+
+}  // namespace eav::query

@@ -1,0 +1,11 @@
+-- Entities by what their documents say.
+
+CREATE FUNCTION eav.find_entities(tenant_id bigint, filter jsonpath, order_by text DEFAULT NULL,
+                                  limit_rows integer DEFAULT 100, after text DEFAULT NULL,
+                                  attributes text[] DEFAULT NULL)
+    RETURNS TABLE (entity_id bigint, external_id text, document jsonb, cursor text)
+    LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER COST 10000 ROWS 100
+    AS 'MODULE_PATHNAME', 'eav_find_entities'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION eav.find_entities(bigint, jsonpath, text, integer, text, text[]) IS
+'Returns the entities of a tenant for whose document (that of eav.get_entity()) jsonb_path_match(document, filter) is true; all of them for a null filter. order_by: name of an attribute, optionally followed by asc or desc: by eav.value_key() of its value and entity_id, entities without a value last; null: by entity_id. limit_rows: most rows. after: the cursor of the last row of the page before. attributes: what document is to have, as in eav.get_entity(). A condition on an attribute that does not exist, or has projection none, is met by no entity, and a notice tells so. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, invalid_parameter_value (22023) for a filter that is no predicate or has variables, for limit_rows below 1 and for a cursor that is none or of another query, program_limit_exceeded (54000) when no index answers the query and the tenant has more entities than eav.max_scan_entities.';

@@ -1,0 +1,77 @@
+#include <algorithm>
+
+#include "eav/pg/catalog.hpp"
+#include "eav/query/find.hpp"
+
+namespace eav::query {
+
+namespace {
+
+// Whether the text ends in a blank and the word; takes both away.
+bool take_word(std::string_view& text, std::string_view word) {
+  if (text.size() <= word.size() || text[text.size() - word.size() - 1] != ' ') {
+    return false;
+  }
+  const std::string_view end = text.substr(text.size() - word.size());
+  if (pg_strncasecmp(end.data(), word.data(), word.size()) != 0) {
+    return false;
+  }
+  text.remove_suffix(word.size());
+  while (text.ends_with(' ')) {
+    text.remove_suffix(1);
+  }
+  return true;
+}
+
+std::string_view text_view(const text* value) {
+  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+}  // namespace
+
+Order make_order(const text* order_by, Attributes& attributes) {
+  Order order{order_by != nullptr, nullptr, false};
+  if (order_by == nullptr) {
+    return order;
+  }
+  std::string_view name = text_view(order_by);
+  order.attribute = attributes.named_ever(name);
+  if (order.attribute == nullptr) {
+    order.is_descending = take_word(name, "desc");
+    if (order.is_descending || take_word(name, "asc")) {
+      order.attribute = attributes.named_ever(name);
+    }
+  }
+  if (order.attribute == nullptr) {
+    ereport(NOTICE, (errmsg("attribute \"%.*s\" does not exist", static_cast<int>(name.size()),
+                            name.data())));
+  }
+  return order;
+}
+
+std::optional<KeyIndex> index_in_order(const Order& order, int64 tenant_id) {
+  if (order.attribute == nullptr) {
+    return std::nullopt;
+  }
+  if (order.attribute->tiers.only_current()) {
+    return current_index(tenant_id, *order.attribute);
+  }
+  return order.attribute->tiers.only_hot() ? hot_index(tenant_id, *order.attribute) : std::nullopt;
+}
+
+int64 count_entities(int64 tenant_id, int64 most) {
+  pg::IndexScan scan("entities", pg::relation_oid("entities_pkey"), 1,
+                     pg::IndexScan::Want::entries);
+  ScanKeyData key;
+  ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id));
+  scan.start({&key, 1});
+  int64 count = 0;
+  while (count < most && scan.next_entry() != nullptr) {
+    CHECK_FOR_INTERRUPTS();
+    ++count;
+  }
+  scan.close();
+  return count;
+}
+
+}  // namespace eav::query
