@@ -4,6 +4,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "eav/core/key_index.hpp"
@@ -133,7 +134,7 @@ void keep(TupleTableSlot* row) {
 
   auto& slot = cache->by_id[{tenant_id, attribute.attribute_id}];
   if (slot != nullptr && (slot->name != name || slot->document_name != document_name)) {
-    cache->renamed.push_back(std::move(slot));
+    cache->renamed.push_back(std::exchange(slot, nullptr));
   }
   if (slot == nullptr) {
     slot = std::make_unique<Entry>(Entry{std::string(name), std::string(document_name), attribute});

@@ -43,6 +43,8 @@ namespace eav::worker {
 namespace {
 
 constexpr uint16 builder_lock = 25975;  // one above that of the flush worker
+// Shorter than any deadlock_timeout: who drops the extension must not be the one that gives up.
+constexpr const char* bookkeeping_lock_timeout = "50ms";
 
 LOCKTAG builder_tag() {
   LOCKTAG tag;
@@ -98,9 +100,14 @@ void become_owner_or_leave() {
   SetUserIdAndSecContext(pg::owner_of(table), 0);
 }
 
+// Leaves when somebody is about to change or drop the table, who may hold locks on others of ours
+// already. Should that one come a moment later, the lock timeout ends the process.
 void begin_bookkeeping() {
   begin("looking for indexes to build");
   become_owner_or_leave();
+  if (!ConditionalLockRelationOid(pg::relation_oid("entity_jsonb"), AccessShareLock)) {
+    proc_exit(0);
+  }
 }
 
 struct Task {
@@ -185,7 +192,7 @@ const ErrorData* try_statement(const char* sql) {
     RESUME_INTERRUPTS();
   }
   PG_END_TRY();
-  set_lock_timeout("1s");
+  set_lock_timeout(bookkeeping_lock_timeout);
   return error;
 }
 
@@ -226,6 +233,7 @@ bool work_on(const Task& task) {
 // Until nothing is left to do.
 void run_builder() {
   task_context = AllocSetContextCreate(TopMemoryContext, "eav index", ALLOCSET_DEFAULT_SIZES);
+  set_lock_timeout(bookkeeping_lock_timeout);
   while (become_the_builder()) {
     for (Task task = next_task(); task.is_there; task = next_task()) {
       if (!work_on(task)) {
@@ -264,6 +272,7 @@ void start_index_builder_if_needed() {
     return;
   }
   begin_as_owner("attribute_indexes", "looking for indexes to build");
+  pg::set_local("lock_timeout", "100ms");
   is_needed.run({});
   const bool has_work = SPI_processed > 0;
   end();

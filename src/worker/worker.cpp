@@ -81,6 +81,7 @@ struct Loop {
   Trouble move_trouble;
   TimestampTz last_move = 0;
   int move_entities = 500;  // that the next batch goes through
+  Trouble drain_trouble;
   Trouble index_trouble;
   Pulse pulse;
   TimestampTz last_yield_check = 0;
@@ -135,10 +136,10 @@ void run_maintenance(Loop& loop) {
   end();
 }
 
-void drain_read_counts(Loop& loop) {
+void drain_read_counts() {
   static pg::Statement drain("SELECT eav._drain_read_counts()", {});
-  loop.last_drain = GetCurrentTimestamp();
   begin_as_owner("attribute_reads", "SELECT eav._drain_read_counts()");
+  pg::set_local("lock_timeout", "100ms");
   if (stats::has_counts()) {
     drain.run({});
   }
@@ -224,12 +225,14 @@ void tick(Loop& loop) {
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
     run_maintenance(loop);
   }
+  // Their errors are no reason to flush less often.
   if (is_due(loop.last_drain, drain_interval)) {
-    drain_read_counts(loop);
+    loop.last_drain = GetCurrentTimestamp();
+    attempt(loop.drain_trouble, drain_read_counts);
   }
   if (is_due(loop.last_index_look, index_interval)) {
     loop.last_index_look = GetCurrentTimestamp();
-    start_index_builder_if_needed();
+    attempt(loop.index_trouble, start_index_builder_if_needed);
   }
 }
 
