@@ -44,10 +44,11 @@ COMMENT ON COLUMN eav.attribute_rollups.cleared_count IS 'How often the attribut
 COMMENT ON COLUMN eav.attribute_rollups.number_count IS 'Values that min_value, max_value and sum_value are of: int, float and numeric, without NaN, Infinity and what has more than 10,000 digits before the point. A float counts with 15 digits.';
 COMMENT ON COLUMN eav.attribute_rollups.new_entities IS 'Entities that got their first projected value of the attribute; only with bucket -infinity.';
 
+-- Names its argument once, or the planner would not put its body in its place.
 CREATE FUNCTION eav._is_summed(number numeric) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT number > '-1e10000'::numeric AND number < '1e10000'::numeric;
+    SELECT abs(number) < '1e10000'::numeric;
 END;
 COMMENT ON FUNCTION eav._is_summed(numeric) IS 'Internal: whether min, max, sum and avg of rollups take the number into account: not NaN and Infinity, and not numbers so large that a sum might be none.';
 
@@ -83,7 +84,8 @@ BEGIN ATOMIC
                        num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time,
                                     h.value_text, h.value_numeric, h.value_json) > 0 AS is_set
                 FROM eav.entity_values_ts h
-                WHERE isfinite(h.observed_at)) AS n) AS v
+                WHERE isfinite(h.observed_at)) AS n
+          OFFSET 0) AS v -- so that each number is computed once
     GROUP BY 1, 2, 3
     UNION ALL
     SELECT p.tenant_id, v.attribute_id, '-infinity', 0, 0, 0, count(*), NULL, NULL, NULL, NULL,

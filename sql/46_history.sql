@@ -12,20 +12,14 @@ AS $$
 DECLARE
     attribute_id CONSTANT integer := eav._attribute_id(tenant_id, attribute);
 BEGIN
-    IF tenant_id IS NULL OR attribute IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('%s must not be null',
-                             CASE WHEN tenant_id IS NULL THEN 'tenant_id' ELSE 'attribute' END),
-            DETAIL = 'History is read attribute by attribute.',
-            HINT = 'Name a tenant, and one of its attributes.';
-    ELSIF attribute_id IS NULL THEN
+    IF attribute_id IS NULL AND tenant_id IS NOT NULL AND attribute IS NOT NULL THEN
         RAISE NOTICE USING MESSAGE = format('tenant %s has no attribute "%s"', tenant_id, attribute),
             DETAIL = 'There is no row for it.';
     END IF;
     RETURN attribute_id;
 END
 $$;
-COMMENT ON FUNCTION eav._attribute_to_read(bigint, text) IS 'Internal: the attribute with this name, or that had it; null with a NOTICE when there is none.';
+COMMENT ON FUNCTION eav._attribute_to_read(bigint, text) IS 'Internal: the attribute with this name, or that had it; null with a NOTICE when there is none, null for null.';
 
 CREATE FUNCTION eav._bucket_width(width interval) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -74,7 +68,7 @@ BEGIN ATOMIC
     ORDER BY h.observed_at, h.ingested_at;
 END;
 COMMENT ON FUNCTION eav.entity_history(bigint, bigint, text, timestamptz, timestamptz) IS
-'Returns all values that an attribute of an entity ever had, the oldest first, by observed_at and then ingested_at. from_time, to_time: of observed_at, the first included and the last not; null for no limit. value: as in a document; null where the attribute was cleared. Give from_time to leave older partitions unread. An unknown attribute is a NOTICE and no row; a null entity_id is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(). Raises null_value_not_allowed (22004) for a null tenant_id or attribute.';
+'Returns all values that an attribute of an entity ever had, the oldest first, by observed_at and then ingested_at. from_time, to_time: of observed_at, the first included and the last not; null for no limit. value: as in a document; null where the attribute was cleared. Give from_time to leave older partitions unread. An unknown attribute is a NOTICE and no row; null for one of the first three is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(). Raises nothing of its own.';
 
 CREATE FUNCTION eav.value_at(tenant_id bigint, entity_id bigint, attribute text, as_of timestamptz)
     RETURNS TABLE (value jsonb, observed_at timestamptz, ingested_at timestamptz)
@@ -96,7 +90,7 @@ BEGIN ATOMIC
     WHERE v.value IS NOT NULL;
 END;
 COMMENT ON FUNCTION eav.value_at(bigint, bigint, text, timestamptz) IS
-'Returns the value that an attribute of an entity had at a time, as far as it is known today: the newest with observed_at up to as_of, values that arrived later included. No row when it had none yet or was cleared, and for a null entity_id or as_of; an unknown attribute is a NOTICE. value: as in a document. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(). Raises null_value_not_allowed (22004) for a null tenant_id or attribute.';
+'Returns the value that an attribute of an entity had at a time, as far as it is known today: the newest with observed_at up to as_of, values that arrived later included. No row when it had none yet or was cleared, and for a null argument; an unknown attribute is a NOTICE. value: as in a document. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(). Raises nothing of its own.';
 
 CREATE FUNCTION eav._newest_add(state internal, value jsonb, observed_at timestamptz,
                                 ingested_at timestamptz)
@@ -145,9 +139,10 @@ BEGIN ATOMIC
                   AND h.observed_at >= coalesce(from_time, '-infinity')
                   AND h.observed_at < coalesce(to_time, 'infinity')
                   AND num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time,
-                                   h.value_text, h.value_numeric, h.value_json) > 0) AS n) AS v
+                                   h.value_text, h.value_numeric, h.value_json) > 0) AS n
+          OFFSET 0) AS v -- so that each number is computed once
     GROUP BY v.bucket
     ORDER BY v.bucket;
 END;
 COMMENT ON FUNCTION eav.time_buckets(bigint, text, interval, timestamptz, timestamptz) IS
-'Returns the values of an attribute, of all entities of a tenant, summed up by buckets of observed_at, the oldest first; buckets without values are left out. width: length of a bucket, any that is positive and has no months. Buckets begin at whole multiples of it, in UTC, weeks on Monday. from_time, to_time: of observed_at, the first included and the last not; null for no limit. Give from_time to leave older partitions unread. value_count: values, without clearings. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. last_value: the newest, as in a document; of several equally new ones any. Read from history, so that it is never behind the flush. An unknown attribute is a NOTICE and no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(), eav._bucket_width(), eav._is_summed(), and eav._newest(). Raises null_value_not_allowed (22004) for a null tenant_id, attribute or width, and invalid_parameter_value (22023) for a width that is not positive or has months.';
+'Returns the values of an attribute, of all entities of a tenant, summed up by buckets of observed_at, the oldest first; buckets without values are left out. width: length of a bucket, any that is positive and has no months. Buckets begin at whole multiples of it, in UTC, weeks on Monday. from_time, to_time: of observed_at, the first included and the last not; null for no limit. Give from_time to leave older partitions unread. value_count: values, without clearings. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. last_value: the newest, as in a document; of several equally new ones any. Read from history, so that it is never behind the flush. An unknown attribute is a NOTICE and no row; a null tenant_id or attribute is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(), eav._bucket_width(), eav._is_summed(), and eav._newest(). Raises null_value_not_allowed (22004) for a null width, and invalid_parameter_value (22023) for a width that is not positive or has months.';

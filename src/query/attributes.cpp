@@ -183,9 +183,18 @@ const Attribute* Attributes::renamed(std::string_view member) {
   return found != renamed_.end() ? *found : nullptr;
 }
 
-const Attribute* Attributes::named_ever(std::string_view name) {
+const Attribute* Attributes::named_or_notice(std::string_view name) {
   const Attribute* const attribute = named(name);
-  return attribute != nullptr ? attribute : renamed(name);
+  if (attribute != nullptr) {
+    return attribute;
+  }
+  const Attribute* const now = renamed(name);
+  ereport(NOTICE,
+          (errmsg("attribute \"%.*s\" does not exist", static_cast<int>(name.size()), name.data()),
+           now == nullptr ? 0
+                          : errhint("It has been renamed to \"%.*s\".",
+                                    static_cast<int>(now->name.size()), now->name.data())));
+  return nullptr;
 }
 
 }  // namespace eav::query

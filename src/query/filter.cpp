@@ -121,20 +121,13 @@ void Reader::note(std::string_view name) {
                   [&](const Mention& mention) { return mention.name == name; })) {
     return;
   }
-  const Attribute* attribute = attributes_.named(name);
-  const auto length = static_cast<int>(name.size());
-  if (attribute == nullptr) {
-    const Attribute* const renamed = attributes_.renamed(name);
-    ereport(NOTICE, (errmsg("attribute \"%.*s\" does not exist", length, name.data()),
-                     renamed == nullptr
-                         ? 0
-                         : errhint("It has been renamed to \"%.*s\".",
-                                   static_cast<int>(renamed->name.size()), renamed->name.data())));
-  } else if (!attribute->tiers.any()) {
-    ereport(NOTICE, (errmsg("attribute \"%.*s\" is in no document", length, name.data()),
+  const Attribute* attribute = attributes_.named_or_notice(name);
+  if (attribute != nullptr && !attribute->tiers.any()) {
+    ereport(NOTICE, (errmsg("attribute \"%.*s\" is in no document", static_cast<int>(name.size()),
+                            name.data()),
                      errdetail("It has projection none: only history has its values.")));
     attribute = nullptr;
-  } else {
+  } else if (attribute != nullptr) {
     filter_.needed.push_back(attribute);
   }
   filter_.mentions.push_back({name, attribute});

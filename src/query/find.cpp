@@ -128,17 +128,20 @@ class Find {
   }
 
   void run() {
-    if (filter_.tree->kind != FilterNode::Kind::nothing) {
-      stream_ = open_stream(*filter_.tree, filter_, request_.tenant_id);
-      if (order_.is_by_value) {
-        by_value();
-      } else {
-        by_entity();
-      }
+    plan_ = make_plan(filter_, order_, request_.tenant_id);
+    if (plan_.is_scan) {
+      require_scan();
     }
-    if (stream_ != nullptr) {
-      close_stream(stream_);
+    if (plan_.finds_nothing) {
+      // No entity.
+    } else if (!order_.is_by_value) {
+      by_entity();
+    } else if (plan_.in_order) {
+      by_index(*plan_.in_order);
+    } else {
+      collect(false);
     }
+    close_plan(plan_);
     documents_.close();
     attributes_.close();
   }
@@ -158,7 +161,6 @@ class Find {
   bool pays_to_walk(int64 walked);
   std::optional<int64> next_candidate(int64 at_least);
 
-  void by_value();
   void by_index(const KeyIndex& index);
   void take_entries(KeyScan& scan, ScanDirection direction);
   void without_value();
@@ -177,7 +179,7 @@ class Find {
   std::optional<std::span<const Attribute* const>> shown_;
   std::optional<Place> after_;
   uint64 hash_ = 0;
-  Stream* stream_ = nullptr;
+  Plan plan_{};
   int64 found_ = 0;
   double rows_ = -1;  // of all tenants
 };
@@ -251,11 +253,11 @@ void Find::emit(std::span<const uint8> key) {
 }
 
 std::optional<int64> Find::next_candidate(int64 at_least) {
-  if (stream_ == nullptr) {
+  if (plan_.stream == nullptr) {
     return documents_.next(at_least);
   }
   for (;;) {
-    const std::optional<int64> candidate = seek(*stream_, at_least);
+    const std::optional<int64> candidate = seek(*plan_.stream, at_least);
     if (!candidate || documents_.open(*candidate)) {
       return candidate;
     }
@@ -274,9 +276,7 @@ void Find::by_entity() {
     }
     at = after_->entity_id + 1;
   }
-  if (stream_ == nullptr && filter_.path != nullptr) {
-    require_scan();
-  } else if (stream_ != nullptr && is_costly(*stream_)) {
+  if (plan_.stream != nullptr && is_costly(*plan_.stream)) {
     walk_as_long_as_it_pays(at);
   }
   while (!is_full()) {
@@ -322,23 +322,7 @@ bool Find::pays_to_walk(int64 walked) {
   if (rows_ < 0) {
     rows_ = count_roughly("entity_jsonb");
   }
-  return to_walk * cost_of_walking < share * rows_ * cost_of_collecting(*stream_);
-}
-
-void Find::by_value() {
-  const std::optional<KeyIndex> index = index_in_order(order_, request_.tenant_id);
-  const bool is_selective = stream_ != nullptr && !stream_->is_more;
-  if (index && !is_selective) {
-    if (stream_ == nullptr && filter_.path != nullptr) {
-      require_scan();
-    }
-    by_index(*index);
-    return;
-  }
-  if (stream_ == nullptr) {
-    require_scan();
-  }
-  collect(false);
+  return to_walk * cost_of_walking < share * rows_ * cost_of_collecting(*plan_.stream);
 }
 
 void Find::by_index(const KeyIndex& index) {
@@ -364,16 +348,19 @@ void Find::by_index(const KeyIndex& index) {
   }
 }
 
-// An entry may be that of an older value: the entity then has its place elsewhere.
+// An entry may be that of an older value: the entity then has its place elsewhere, or has come
+// with an entry just before.
 void Find::take_entries(KeyScan& scan, ScanDirection direction) {
+  std::optional<Place> last;
   while (!is_full() && scan.next(direction)) {
-    if (!documents_.open(scan.entity_id())) {
+    const Place place = place_of(scan.entity_id(), scan.key());
+    if ((last && !precedes_(*last, place)) || !documents_.open(place.entity_id)) {
       continue;
     }
+    last = place;
     core::ValueKey key = core::ValueKey::of_null();
-    const std::span<const uint8> bytes = key_of_open(key);
-    if (std::ranges::equal(bytes, scan.key()) && check()) {
-      emit(bytes);
+    if (std::ranges::equal(key_of_open(key), place.bytes()) && check()) {
+      emit(place.bytes());
     }
   }
 }
@@ -393,7 +380,7 @@ std::span<const uint8> Find::key_of_open(core::ValueKey& key) {
 // Those that come last.
 void Find::without_value() {
   const bool is_descending = order_.is_descending;
-  if (stream_ != nullptr) {
+  if (plan_.stream != nullptr) {
     collect(true);
     return;
   }
@@ -472,13 +459,11 @@ void Find::keep(core::ArenaVector<Place>& best, const Place& place) const {
 }
 
 Request request_of(FunctionCallInfo fcinfo) {
-  if (PG_ARGISNULL(0)) {
-    refuse(ERRCODE_NULL_VALUE_NOT_ALLOWED, "tenant_id must not be null");
-  }
+  const int64 tenant_id = tenant_of(fcinfo);
   if (PG_ARGISNULL(3) || PG_GETARG_INT32(3) < 1) {
     refuse(ERRCODE_INVALID_PARAMETER_VALUE, "limit_rows must be at least 1");
   }
-  return {PG_GETARG_INT64(0),
+  return {tenant_id,
           PG_ARGISNULL(1) ? nullptr : PG_GETARG_JSONPATH_P(1),
           PG_ARGISNULL(2) ? nullptr : PG_GETARG_TEXT_PP(2),
           PG_GETARG_INT32(3),

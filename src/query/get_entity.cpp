@@ -17,6 +17,13 @@ extern "C" {
 
 namespace eav::query {
 
+int64 tenant_of(FunctionCallInfo fcinfo) {
+  if (PG_ARGISNULL(0)) {
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tenant_id must not be null")));
+  }
+  return PG_GETARG_INT64(0);
+}
+
 std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& attributes) {
   Datum* elements = nullptr;
   bool* nulls = nullptr;
@@ -31,7 +38,7 @@ std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& 
     }
     const text* const name = DatumGetTextPP(elements[i]);
     const std::string_view view(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-    if (const Attribute* const attribute = attributes.named_ever(view)) {
+    if (const Attribute* const attribute = attributes.named(view)) {
       found.push_back(attribute);
     } else {
       appendStringInfo(&unknown, "%s\"%.*s\"", unknown.len > 0 ? ", " : "",
@@ -193,13 +200,6 @@ EntityIds ids_of(Datum* names, const bool* nulls, int count, int64 tenant_id) {
   }
   scan.close();
   return result;
-}
-
-int64 tenant_of(FunctionCallInfo fcinfo) {
-  if (PG_ARGISNULL(0)) {
-    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tenant_id must not be null")));
-  }
-  return PG_GETARG_INT64(0);
 }
 
 Options options_of(FunctionCallInfo fcinfo) {

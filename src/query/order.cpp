@@ -35,20 +35,20 @@ Order make_order(const text* order_by, Attributes& attributes) {
     return order;
   }
   std::string_view name = text_view(order_by);
-  order.attribute = attributes.named_ever(name);
+  order.attribute = attributes.named(name);
   if (order.attribute == nullptr) {
     order.is_descending = take_word(name, "desc");
-    if (order.is_descending || take_word(name, "asc")) {
-      order.attribute = attributes.named_ever(name);
+    if (!order.is_descending) {
+      take_word(name, "asc");
     }
-  }
-  if (order.attribute == nullptr) {
-    ereport(NOTICE, (errmsg("attribute \"%.*s\" does not exist", static_cast<int>(name.size()),
-                            name.data())));
+    order.attribute = attributes.named_or_notice(name);
   }
   return order;
 }
 
+namespace {
+
+// The index that has entities in this order, as long as they have a value.
 std::optional<KeyIndex> index_in_order(const Order& order, int64 tenant_id) {
   if (order.attribute == nullptr) {
     return std::nullopt;
@@ -57,6 +57,29 @@ std::optional<KeyIndex> index_in_order(const Order& order, int64 tenant_id) {
     return current_index(tenant_id, *order.attribute);
   }
   return order.attribute->tiers.only_hot() ? hot_index(tenant_id, *order.attribute) : std::nullopt;
+}
+
+}  // namespace
+
+Plan make_plan(const Filter& filter, const Order& order, int64 tenant_id) {
+  Plan plan{filter.tree->kind == core::FilterNode::Kind::nothing, nullptr, std::nullopt, false};
+  if (plan.finds_nothing) {
+    return plan;
+  }
+  plan.stream = open_stream(*filter.tree, filter, tenant_id);
+  const bool is_selective = plan.stream != nullptr && !plan.stream->is_more;
+  if (!is_selective) {
+    plan.in_order = index_in_order(order, tenant_id);
+  }
+  plan.is_scan =
+      plan.stream == nullptr && (filter.path != nullptr || (order.is_by_value && !plan.in_order));
+  return plan;
+}
+
+void close_plan(const Plan& plan) {
+  if (plan.stream != nullptr) {
+    close_stream(plan.stream);
+  }
 }
 
 int64 count_entities(int64 tenant_id, int64 most) {

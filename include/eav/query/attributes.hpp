@@ -42,8 +42,8 @@ class Attributes {
   const Attribute* with_id(int32 attribute_id);
   // That documents keep under this name, although it has another by now; also null otherwise.
   const Attribute* renamed(std::string_view member);
-  // By its name, or the one that it was registered with.
-  const Attribute* named_ever(std::string_view name);
+  // Tells the client when there is none.
+  const Attribute* named_or_notice(std::string_view name);
 
  private:
   const Attribute* make(TupleTableSlot* row) const;

@@ -20,8 +20,18 @@ struct Order {
 
 Order make_order(const text* order_by, Attributes& attributes);
 
-// The index that has entities in this order, as long as they have a value.
-std::optional<KeyIndex> index_in_order(const Order& order, int64 tenant_id);
+// Where candidates come from.
+struct Plan {
+  bool finds_nothing;                // no entity can meet the filter
+  Stream* stream;                    // null: no index answers the filter
+  std::optional<KeyIndex> in_order;  // to read entities in the order asked for
+  bool is_scan;                      // every entity of the tenant may have to be looked at
+};
+Plan make_plan(const Filter& filter, const Order& order, int64 tenant_id);
+void close_plan(const Plan& plan);
+
+// The first argument of a call, which must not be null.
+int64 tenant_of(FunctionCallInfo fcinfo);
 
 // Counts the entities of a tenant, up to most.
 int64 count_entities(int64 tenant_id, int64 most);

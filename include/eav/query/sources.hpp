@@ -40,6 +40,7 @@ class KeyScan {
  public:
   explicit KeyScan(const KeyIndex& index);
   void close() { scan_.close(); }
+  Oid index() const { return index_.index; }
 
   void start(const core::KeyRange& range);
   // Entities from at_least on, at a key.
