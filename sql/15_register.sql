@@ -171,6 +171,12 @@ $$;
 COMMENT ON FUNCTION eav.register_entity(bigint, text, text, bigint) IS
 'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
 
+CREATE FUNCTION eav._claim_name(tenant_id bigint, name text, is_rename boolean) RETURNS integer
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'eav_claim_name'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION eav._claim_name(bigint, text, boolean) IS
+'Internal: the attribute of the tenant that has this name now, or was registered with it; null when the name is free, and stays so until the transaction has ended but for others who register it as well. is_rename: also for those.';
+
 CREATE FUNCTION eav.register_attribute(tenant_id bigint, name text, data_type text,
                                        projection text DEFAULT NULL)
     RETURNS integer
@@ -214,8 +220,18 @@ BEGIN
     END IF;
     LOOP
         SELECT * INTO known FROM eav.attributes a
-        WHERE a.tenant_id = wanted_tenant AND a.name = wanted_name;
+        WHERE a.tenant_id = wanted_tenant
+          AND a.attribute_id = eav._attribute_id(wanted_tenant, wanted_name);
         IF NOT FOUND THEN
+            IF eav._claim_name(wanted_tenant, wanted_name, false) IS NOT NULL THEN
+                IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+                    RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
+                        MESSAGE = format('could not register attribute "%s" due to concurrent update',
+                                         wanted_name),
+                        HINT = 'Repeat the transaction.';
+                END IF;
+                CONTINUE;
+            END IF;
             INSERT INTO eav.attributes AS a (tenant_id, name, data_type, projection)
             VALUES (wanted_tenant, wanted_name, wanted_type,
                     coalesce(wanted_projection, default_projection))
@@ -238,6 +254,11 @@ BEGIN
                 DETAIL = format('Its projection is %s, not %s.', known.projection, wanted_projection),
                 HINT = 'Leave projection out to accept the one it has.';
         END IF;
+        IF known.name <> wanted_name THEN
+            RAISE NOTICE 'attribute "%" of tenant % is now called "%"',
+                wanted_name, wanted_tenant, known.name
+                USING DETAIL = 'It was registered with the first name, which stays its own.';
+        END IF;
         EXIT WHEN NOT known.is_inferred;
         -- Who names the type decides it: an inferred int stays int from now on. An attribute
         -- without a type has only been cleared so far, and nothing of it is projected.
@@ -254,4 +275,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_attribute(bigint, text, text, text) IS
-'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known, makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, and duplicate_object (42710) when the attribute has another data type or projection.';
+'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known (with a NOTICE when it has been renamed since), makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, duplicate_object (42710) when the attribute has another data type or projection, and serialization_failure (40001) when the isolation level does not let it see an attribute that another session has just registered or renamed.';

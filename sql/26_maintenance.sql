@@ -196,6 +196,7 @@ BEGIN
     SELECT count(eav._index_partition(p.partition)) INTO created
     FROM eav._history_partitions() p WHERE p.lower IS NOT NULL AND p.partition <> ALL (present);
     PERFORM eav._drop_expired(p.retention) FROM eav.partition_policy p WHERE p.retention IS NOT NULL;
+    PERFORM eav._expire_rollups();
 
     -- pg_partman before 5.4.1 sets the search_path of the session and puts back what it found,
     -- which is ours.
@@ -213,4 +214,4 @@ BEGIN ATOMIC
     SELECT eav._run_maintenance(pg_catalog.current_setting('search_path'));
 END;
 COMMENT ON FUNCTION eav.run_maintenance() IS
-'Keeps the partitions of eav.entity_values_ts in order, and returns how many were created: lets pg_partman create those that are due, turns a default partition that holds values into a regular one, drops what is older than the retention of eav.configure_partitions(). The worker calls it; call it by hand where no worker runs. Waits at most 0.5 s for a lock, so that it never stalls the ingestion for longer. Does nothing before the first value has arrived. Raises lock_not_available (55P03) when a partition could not be created in that time; a partition that could not be dropped is a WARNING. The next call tries again.';
+'Keeps the partitions of eav.entity_values_ts in order, and returns how many were created: lets pg_partman create those that are due, turns a default partition that holds values into a regular one, drops what is older than the retention of eav.configure_partitions(), and sums up rollups older than eav.rollup_retention. The worker calls it; call it by hand where no worker runs. Waits at most 0.5 s for a lock, so that it never stalls the ingestion for longer. Does nothing before the first value has arrived. Raises lock_not_available (55P03) when a partition could not be created in that time; a partition that could not be dropped is a WARNING. The next call tries again.';

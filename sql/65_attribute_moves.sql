@@ -44,25 +44,15 @@ CREATE FUNCTION eav._lock_attribute(tenant_id bigint, attribute text) RETURNS ea
 AS $$
 #variable_conflict use_variable
 DECLARE
-    known eav.attributes;
+    known eav.attributes := eav._check_attribute(tenant_id, attribute);
 BEGIN
-    PERFORM eav._check_tenant(tenant_id);
-    IF attribute IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'attribute must not be null';
-    END IF;
-    SELECT * INTO known FROM eav.attributes a
-    WHERE a.tenant_id = _lock_attribute.tenant_id
-      AND a.attribute_id = eav._attribute_id(tenant_id, attribute)
+    SELECT * INTO STRICT known FROM eav.attributes a
+    WHERE a.tenant_id = known.tenant_id AND a.attribute_id = known.attribute_id
     FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RAISE undefined_object USING
-            MESSAGE = format('attribute "%s" of tenant %s does not exist', attribute, tenant_id),
-            HINT = 'eav.attributes lists what is registered.';
-    END IF;
     RETURN known;
 END
 $$;
-COMMENT ON FUNCTION eav._lock_attribute(bigint, text) IS 'Internal: the row of an attribute by its present or its first name, locked until the end of the transaction. Raises undefined_object (42704), foreign_key_violation (23503), null_value_not_allowed (22004).';
+COMMENT ON FUNCTION eav._lock_attribute(bigint, text) IS 'Internal: the row of an attribute by its present or its first name, locked until the end of the transaction. Raises what eav._check_attribute() does.';
 
 CREATE FUNCTION eav._set_projection(tenant_id bigint, attribute text, projection text,
                                     upwards boolean) RETURNS boolean
@@ -107,6 +97,9 @@ BEGIN
         RAISE object_in_use USING
             MESSAGE = format('the type of attribute "%s" is being changed', known.name),
             HINT = 'eav.stat_attribute_moves says how far it has come.';
+    END IF;
+    IF projection <> 'hot' THEN
+        PERFORM eav._forget_attribute_index(known.tenant_id, known.attribute_id);
     END IF;
     RETURN true;
 END

@@ -1,51 +1,44 @@
--- Statistics of history per attribute.
+-- Statistics per attribute.
 
--- Numbers are summed up as numeric: it holds every int and float, and, unlike float, every numeric.
+-- From the rollups, so that it costs the same however many values there are.
 CREATE MATERIALIZED VIEW eav.mv_entity_attribute_stats AS
 SELECT s.tenant_id,
        s.attribute_id,
        a.name AS attribute_name,
        a.data_type,
-       s.value_count,
-       s.cleared_count,
-       s.entity_count,
+       s.value_count::bigint AS value_count,
+       s.cleared_count::bigint AS cleared_count,
+       CASE WHEN a.projection <> 'none' THEN s.entity_count::bigint END AS entity_count,
        s.min_value,
        s.max_value,
-       s.avg_value,
+       s.sum_value / nullif(s.number_count, 0) AS avg_value,
        s.first_observed_at,
        s.last_observed_at,
        s.last_ingested_at
-FROM (SELECT v.tenant_id,
-             v.attribute_id,
-             count(*) FILTER (WHERE v.is_set) AS value_count,
-             count(*) FILTER (WHERE NOT v.is_set) AS cleared_count,
-             count(DISTINCT v.entity_id) AS entity_count,
-             min(v.number) FILTER (WHERE v.is_finite) AS min_value,
-             max(v.number) FILTER (WHERE v.is_finite) AS max_value,
-             avg(v.number) FILTER (WHERE v.is_finite) AS avg_value,
-             min(v.observed_at) AS first_observed_at,
-             max(v.observed_at) AS last_observed_at,
-             max(v.ingested_at) AS last_ingested_at
-      FROM (SELECT t.tenant_id, t.attribute_id, t.entity_id, t.observed_at, t.ingested_at,
-                   t.number,
-                   t.number NOT IN ('NaN', 'Infinity', '-Infinity') AS is_finite,
-                   t.is_set
-            FROM (SELECT h.*,
-                         coalesce(h.value_int::numeric, h.value_float::numeric, h.value_numeric)
-                             AS number,
-                         num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time,
-                                      h.value_text, h.value_numeric, h.value_json) > 0 AS is_set
-                  FROM eav.entity_values_ts h) AS t) AS v
-      GROUP BY v.tenant_id, v.attribute_id) AS s
+FROM (SELECT r.tenant_id,
+             r.attribute_id,
+             sum(r.value_count) AS value_count,
+             sum(r.cleared_count) AS cleared_count,
+             sum(r.number_count) AS number_count,
+             sum(r.new_entities) AS entity_count,
+             min(r.min_value) AS min_value,
+             max(r.max_value) AS max_value,
+             sum(r.sum_value) AS sum_value,
+             min(r.first_observed_at) AS first_observed_at,
+             max(r.last_observed_at) AS last_observed_at,
+             max(r.last_ingested_at) AS last_ingested_at
+      FROM eav.attribute_rollups r
+      GROUP BY r.tenant_id, r.attribute_id
+      HAVING sum(r.value_count + r.cleared_count) > 0) AS s
 LEFT JOIN eav.attributes a ON a.tenant_id = s.tenant_id AND a.attribute_id = s.attribute_id;
 CREATE UNIQUE INDEX mv_entity_attribute_stats_key
     ON eav.mv_entity_attribute_stats (tenant_id, attribute_id);
 
-COMMENT ON MATERIALIZED VIEW eav.mv_entity_attribute_stats IS 'One row per attribute with history, as of the last eav.refresh_stats(); empty until the first, also after a restore.';
-COMMENT ON COLUMN eav.mv_entity_attribute_stats.value_count IS 'Values in history, without clearings.';
+COMMENT ON MATERIALIZED VIEW eav.mv_entity_attribute_stats IS 'One row per attribute that ever had a value, as of the last eav.refresh_stats(); empty until the first, also after a restore.';
+COMMENT ON COLUMN eav.mv_entity_attribute_stats.value_count IS 'Values that were written to history, without clearings; those in partitions that have been dropped since still count.';
 COMMENT ON COLUMN eav.mv_entity_attribute_stats.cleared_count IS 'How often the attribute was cleared.';
-COMMENT ON COLUMN eav.mv_entity_attribute_stats.entity_count IS 'Distinct entities that ever had a value or a clearing.';
-COMMENT ON COLUMN eav.mv_entity_attribute_stats.min_value IS 'Smallest value of a numeric attribute (int, float, numeric), without NaN and Infinity; null for other types. max_value and avg_value likewise. A float counts with 15 digits.';
+COMMENT ON COLUMN eav.mv_entity_attribute_stats.entity_count IS 'Entities in whose projection the attribute ever had a value or a clearing; null for an attribute with projection none.';
+COMMENT ON COLUMN eav.mv_entity_attribute_stats.min_value IS 'Smallest value of a numeric attribute (int, float, numeric), without NaN, Infinity and what has more than 10,000 digits before the point; null for other types. max_value and avg_value likewise. A float counts with 15 digits.';
 
 CREATE FUNCTION eav.refresh_stats(concurrently boolean DEFAULT true) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -57,7 +50,9 @@ BEGIN
             MESSAGE = 'concurrently must not be null',
             DETAIL = 'It says whether readers may go on meanwhile.',
             HINT = 'Use true or false.';
-    ELSIF "concurrently" THEN
+    END IF;
+    PERFORM eav.merge_rollups();
+    IF "concurrently" THEN
         REFRESH MATERIALIZED VIEW CONCURRENTLY eav.mv_entity_attribute_stats;
     ELSE
         REFRESH MATERIALIZED VIEW eav.mv_entity_attribute_stats;
@@ -65,4 +60,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.refresh_stats(boolean) IS
-'Recomputes eav.mv_entity_attribute_stats from the whole history; returns nothing. concurrently: true lets readers go on, false is faster and locks them out. Refreshes take turns. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for null.';
+'Merges the rollups (eav.merge_rollups()) and recomputes eav.mv_entity_attribute_stats from them; returns nothing. concurrently: true lets readers go on, false is faster and locks them out. Refreshes take turns. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for null.';

@@ -7,7 +7,8 @@ DECLARE
     member record;
 BEGIN
     FOR member IN
-        SELECT CASE o.type WHEN 'function' THEN 'ROUTINE' WHEN 'sequence' THEN 'SEQUENCE'
+        SELECT CASE o.type WHEN 'function' THEN 'ROUTINE' WHEN 'aggregate' THEN 'ROUTINE'
+               WHEN 'sequence' THEN 'SEQUENCE'
                WHEN 'type' THEN 'TYPE' ELSE 'TABLE' END AS kind,
                o.identity
         FROM pg_catalog.pg_extension e

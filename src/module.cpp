@@ -4,13 +4,14 @@
 #include "eav/pg/postgres.hpp"
 #include "eav/pg/shared_memory.hpp"
 #include "eav/settings.hpp"
+#include "eav/stats/reads.hpp"
 #include "eav/worker/worker.hpp"
 
 namespace {
 
 // All shared memory of ours.
 eav::pg::SharedArea* const shared_areas[] = {&eav::ingest::doors_area, &eav::ingest::ring_area,
-                                             &eav::freshness::board_area};
+                                             &eav::freshness::board_area, &eav::stats::reads_area};
 
 }  // namespace
 

@@ -107,6 +107,11 @@ void define_settings() {
   define_int("eav.maintenance_interval",
              "Time between two runs of partition maintenance by the worker.",
              &settings.maintenance_interval, 3600, 1, 24 * 3600, PGC_SIGHUP, GUC_UNIT_S);
+  define_int("eav.rollup_interval",
+             "Time between two merges of new values into the rollups by the worker.",
+             &settings.rollup_interval, 10 * 1000, 10, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS);
+  define_int("eav.rollup_retention", "How long rollups are kept by the hour; 0 for ever.",
+             &settings.rollup_retention, 0, 0, 100 * 366 * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN);
   define_bool("eav.auto_register", "Registers attributes when the first value for them arrives.",
               &settings.auto_register, true, PGC_SUSET);
   DefineCustomEnumVariable("eav.auto_register_projection",

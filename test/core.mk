@@ -7,7 +7,7 @@ OUT ?= .run/core
 CORE := $(sort $(wildcard src/core/*.cpp src/core/*/*.cpp))
 UNIT := $(sort $(wildcard test/unit/*.cpp))
 # For the thread sanitizer: what is used by several at the same time, and the tests that do so.
-SHARED_CORE := src/core/ring.cpp
+SHARED_CORE := src/core/read_counts.cpp src/core/ring.cpp
 SHARED_UNIT := $(sort $(wildcard test/unit/*_stress_test.cpp))
 FUZZ := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
 LIBS := -lsimdjson

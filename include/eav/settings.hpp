@@ -14,6 +14,8 @@ struct Settings {
   int flush_batch_values;    // values
   int rotation_interval;     // seconds
   int maintenance_interval;  // seconds
+  int rollup_interval;       // milliseconds
+  int rollup_retention;      // minutes; 0: for ever
   bool auto_register;
   int auto_register_projection;  // AutoProjection
   int max_hot_attributes;        // hot and live together, of a tenant

@@ -40,6 +40,7 @@
 #include "eav/pg/spi.hpp"
 #include "eav/projection/convert.hpp"
 #include "eav/projection/table.hpp"
+#include "eav/rollup/pending.hpp"
 
 extern "C" {
 #include <storage/lock.h>
@@ -338,17 +339,20 @@ bool relocate_entities(Move& move, const flush::Attribute& attribute, int64 max_
   }
   const std::span<const int64> ids = next_entities(move, max_entities);
   const projection::Relocation relocation{&attribute, move.changes_type, move.clears_failed};
+  projection::Relocated counts;
   PushActiveSnapshot(GetLatestSnapshot());
   projection::Table table(pg::OnLock::skip);
   for (const int64 entity_id : ids) {
     CHECK_FOR_INTERRUPTS();
-    const projection::State state =
-        table.relocate({move.tenant_id, entity_id}, relocation, progress.moved, progress.failed);
+    const projection::State state = table.relocate({move.tenant_id, entity_id}, relocation, counts);
     move.entities_locked += state == projection::State::blocked;
     move.last_entity_id = {Int64GetDatum(entity_id), false};
   }
   table.close();
   PopActiveSnapshot();
+  rollup::note_lost_entities({move.tenant_id, move.attribute_id}, counts.forgotten);
+  progress.moved += counts.moved;
+  progress.failed += counts.failed;
   progress.entities = static_cast<int64>(ids.size());
   if (static_cast<int64>(ids.size()) == max_entities) {
     return false;

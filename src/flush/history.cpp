@@ -8,6 +8,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/copy.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/rollup/pending.hpp"
 
 extern "C" {
 #include <nodes/value.h>
@@ -149,6 +150,7 @@ int64 write_history(std::span<const StagedRow> rows, Order by_entity) {
     written = static_cast<int64>(pg::copy_into(history, copy_columns(), next_copy_row, &source));
   }
   table_close(history, NoLock);
+  rollup::note_values(rows, source.order);
   return written;
 }
 

@@ -4,8 +4,11 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "eav/core/key_index.hpp"
+#include "eav/flush/names.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/memory.hpp"
@@ -50,7 +53,8 @@ struct Entry {
 struct Cache {
   std::unordered_set<int64> tenants;
   std::unordered_map<AttributeId, std::unique_ptr<Entry>, IdHash> by_id;
-  std::unordered_map<AttributeName, const Attribute*, NameHash, NameEqual> by_name;
+  std::unordered_map<AttributeName, const Attribute*, NameHash, NameEqual> by_name;  // and aliases
+  std::vector<std::unique_ptr<Entry>> renamed;  // what was found before, still in use
 };
 Cache* cache = nullptr;
 bool is_stale = false;
@@ -129,6 +133,9 @@ void keep(TupleTableSlot* row) {
                                              : text_view(pg::column_of(row, column_document_name));
 
   auto& slot = cache->by_id[{tenant_id, attribute.attribute_id}];
+  if (slot != nullptr && (slot->name != name || slot->document_name != document_name)) {
+    cache->renamed.push_back(std::exchange(slot, nullptr));
+  }
   if (slot == nullptr) {
     slot = std::make_unique<Entry>(Entry{std::string(name), std::string(document_name), attribute});
   }
@@ -136,6 +143,7 @@ void keep(TupleTableSlot* row) {
   slot->attribute.name = slot->name;
   slot->attribute.document_name = slot->document_name;
   cache->by_name[{tenant_id, slot->name}] = &slot->attribute;
+  cache->by_name[{tenant_id, slot->document_name}] = &slot->attribute;
 }
 
 Datum text_datum(std::string_view view) {
@@ -161,6 +169,7 @@ void refresh() {
     cache->tenants.clear();
     cache->by_name.clear();
     cache->by_id.clear();
+    cache->renamed.clear();
     is_stale = false;
   }
 }
@@ -200,15 +209,34 @@ void load(std::span<const AttributeId> ids) {
   index.close();
 }
 
-void load(std::span<const AttributeName> names) {
-  pg::UniqueIndex index("attributes", "attributes_tenant_id_name_key", F_TEXTEQ,
-                        pg::UniqueIndex::See::latest);
+namespace {
+
+// Names that are not there are added to `missing`, if it is given.
+void load_by(const char* index_name, std::span<const AttributeName> names,
+             core::ArenaVector<AttributeName>* missing) {
+  pg::UniqueIndex index("attributes", index_name, F_TEXTEQ, pg::UniqueIndex::See::latest);
   for (const AttributeName& name : names) {
     if (TupleTableSlot* const row = index.find(name.tenant_id, text_datum(name.name))) {
       keep(row);
+    } else if (missing != nullptr) {
+      missing->push_back(name);
     }
   }
   index.close();
+}
+
+void load_by_alias(std::span<const AttributeName> names) {
+  if (!names.empty()) {
+    load_by("attributes_document_name_key", names, nullptr);
+  }
+}
+
+}  // namespace
+
+void load(std::span<const AttributeName> names) {
+  core::ArenaVector<AttributeName> missing(pg::arena_of(CurrentMemoryContext));
+  load_by("attributes_tenant_id_name_key", names, &missing);
+  load_by_alias(missing.span());
 }
 
 namespace {
@@ -244,6 +272,34 @@ void choose_projections(std::span<const NewAttribute> attributes, core::Projecti
   }
 }
 
+core::ArenaVector<AttributeName> names_of(std::span<const NewAttribute> attributes) {
+  core::ArenaVector<AttributeName> names(pg::arena_of(CurrentMemoryContext));
+  for (const NewAttribute& attribute : attributes) {
+    names.push_back(attribute.key);
+  }
+  return names;
+}
+
+// Those whose name is free and stays so; see names.cpp.
+core::ArenaVector<NewAttribute> claim_names(std::span<const NewAttribute> attributes,
+                                            pg::OnLock on_lock) {
+  core::ArenaVector<NewAttribute> claimed(pg::arena_of(CurrentMemoryContext));
+  for (const NewAttribute& attribute : attributes) {
+    if (keep_names(attribute.key.tenant_id, on_lock)) {
+      claimed.push_back(attribute);
+    }
+  }
+  load_by_alias(names_of(claimed.span()).span());
+  std::size_t kept = 0;
+  for (const NewAttribute& attribute : claimed) {
+    if (find(attribute.key) == nullptr) {
+      claimed[kept++] = attribute;
+    }
+  }
+  claimed.truncate(kept);
+  return claimed;
+}
+
 }  // namespace
 
 void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
@@ -258,7 +314,8 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
   const auto is_held = [&index](const NewAttribute& attribute) {
     return index.is_held(attribute.key.tenant_id, text_datum(attribute.key.name));
   };
-  pg::insert_rows(attributes, on_lock, is_held, [](std::span<const NewAttribute> some) {
+  const core::ArenaVector<NewAttribute> claimed = claim_names(attributes, on_lock);
+  pg::insert_rows(claimed.span(), on_lock, is_held, [](std::span<const NewAttribute> some) {
     auto* const chosen =
         static_cast<core::Projection*>(palloc(sizeof(core::Projection) * some.size()));
     choose_projections(some, chosen);
@@ -280,12 +337,7 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
                 pg::make_array(projections, nullptr, some.size(), TEXTOID)});
   });
   index.close();
-  auto* const names =
-      static_cast<AttributeName*>(palloc(sizeof(AttributeName) * attributes.size()));
-  for (std::size_t i = 0; i < attributes.size(); ++i) {
-    names[i] = attributes[i].key;
-  }
-  load(std::span<const AttributeName>(names, attributes.size()));
+  load(names_of(attributes).span());
 }
 
 bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock) {

@@ -132,7 +132,7 @@ void place(const ingest::StagedRow& row, Changes& changes) {
 
 Merge merge(const Document& document, std::span<const RowPointer> rows) {
   const Versions stored = versions_of(document);
-  Merge result{document, 0, {}};
+  Merge result{document, 0, {}, core::ArenaVector<int32>(pg::arena_of(CurrentMemoryContext))};
   Versions merged(pg::arena_of(CurrentMemoryContext));
   Changes changes;
   std::size_t next_stored = 0;
@@ -150,6 +150,8 @@ Merge merge(const Document& document, std::span<const RowPointer> rows) {
         merged.push_back(known);
         continue;
       }
+    } else {
+      result.first.push_back(row.attribute_id);
     }
     merged.push_back({row.attribute_id, row.version});
     ++result.projected;
@@ -220,7 +222,7 @@ bool forget_version(Document& document, int32 attribute_id) {
 Move relocate(const Document& document, std::optional<Datum> current_value,
               const Relocation& relocation) {
   const flush::Attribute& attribute = *relocation.attribute;
-  Move move{document, false, {}, false};
+  Move move{document, false, {}, false, false};
   Changes changes;
   const Place place = find_value(document, current_value, attribute.document_name);
   bool is_kept = attribute.projection != Projection::none;
@@ -243,7 +245,8 @@ Move relocate(const Document& document, std::optional<Datum> current_value,
   }
   move.document_changed = changes.apply_to(move.document);
   if (attribute.projection == Projection::none) {
-    move.document_changed |= forget_version(move.document, attribute.attribute_id);
+    move.forgotten = forget_version(move.document, attribute.attribute_id);
+    move.document_changed |= move.forgotten;
   }
   move.current = changes.current;
   return move;

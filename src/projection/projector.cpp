@@ -14,6 +14,7 @@
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
 #include "eav/projection/table.hpp"
+#include "eav/rollup/pending.hpp"
 
 namespace eav::projection {
 
@@ -37,14 +38,14 @@ using Groups = core::ArenaVector<Group>;
 using CurrentChanges = core::ArenaVector<CurrentChange>;
 
 // Updates the rows that exist, of groups that are still missing.
-void update_existing(Groups& groups, OnLock on_lock, int64& projected) {
+void update_existing(Groups& groups, OnLock on_lock, Written& written) {
   CommandCounterIncrement();
   PushActiveSnapshot(GetLatestSnapshot());
   Table table(on_lock);
   for (Group& group : groups) {
     if (group.is_projected && group.state == State::missing) {
       CHECK_FOR_INTERRUPTS();
-      group.state = table.update({group.tenant_id, group.entity_id}, group.rows(), projected);
+      group.state = table.update({group.tenant_id, group.entity_id}, group.rows(), written);
     }
   }
   table.close();
@@ -141,7 +142,7 @@ void register_entities(std::span<Group* const> groups, OnLock on_lock) {
   }
 }
 
-void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projected) {
+void insert_rows(std::span<Group* const> groups, OnLock on_lock, Written& written) {
   static pg::Statement insert(
       "INSERT INTO eav.entity_jsonb (tenant_id, entity_id, hot_attrs, live_attrs, versions) "
       "SELECT * FROM unnest($1, $2, $3, $4, $5) "
@@ -174,7 +175,10 @@ void insert_rows(std::span<Group* const> groups, OnLock on_lock, int64& projecte
     if (group->state == State::written) {
       const RowPointer* const rows = group->begin;
       for (std::size_t i = 0; i < group->count; ++i) {
-        projected += i + 1 == group->count || rows[i + 1]->attribute_id != rows[i]->attribute_id;
+        if (i + 1 == group->count || rows[i + 1]->attribute_id != rows[i]->attribute_id) {
+          ++written.projected;
+          written.first.push_back({group->tenant_id, rows[i]->attribute_id});
+        }
       }
     }
   }
@@ -220,8 +224,8 @@ int64 project(std::span<const RowPointer> rows, OnLock on_lock,
               core::ArenaVector<RowPointer>& blocked) {
   core::ArenaVector<RowPointer> chosen(pg::arena_of(CurrentMemoryContext));
   Groups groups = group_rows(rows, chosen);
-  int64 projected = 0;
-  update_existing(groups, on_lock, projected);
+  Written written{0, core::ArenaVector<flush::AttributeId>(pg::arena_of(CurrentMemoryContext))};
+  update_existing(groups, on_lock, written);
 
   core::ArenaVector<Group*> missing = missing_of(groups);
   if (!missing.empty()) {
@@ -230,10 +234,10 @@ int64 project(std::span<const RowPointer> rows, OnLock on_lock,
   }
   for (std::size_t at = 0; at < missing.size(); at += insert_piece) {
     insert_rows({missing.data() + at, std::min(insert_piece, missing.size() - at)}, on_lock,
-                projected);
+                written);
   }
   if (!missing_of(groups).empty()) {
-    update_existing(groups, on_lock, projected);
+    update_existing(groups, on_lock, written);
   }
   for (const Group& group : groups) {
     if (group.state != State::written) {
@@ -242,7 +246,8 @@ int64 project(std::span<const RowPointer> rows, OnLock on_lock,
       }
     }
   }
-  return projected;
+  rollup::note_entities(written.first.span());
+  return written.projected;
 }
 
 }  // namespace eav::projection

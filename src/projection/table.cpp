@@ -130,7 +130,7 @@ State Table::find_and_lock(const EntityId& id) {
   pg_unreachable();
 }
 
-State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64& projected) {
+State Table::update(const EntityId& id, std::span<const RowPointer> rows, Written& written) {
   State state = find_and_lock(id);
   if (state != State::written) {
     return state;
@@ -144,7 +144,10 @@ State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64&
       state = State::blocked;
     } else {
       write(id, merged.document);
-      projected += merged.projected;
+      written.projected += merged.projected;
+      for (const int32 attribute_id : merged.first) {
+        written.first.push_back({id.tenant_id, attribute_id});
+      }
     }
   }
   MemoryContextSwitchTo(caller);
@@ -152,8 +155,7 @@ State Table::update(const EntityId& id, std::span<const RowPointer> rows, int64&
   return state;
 }
 
-State Table::relocate(const EntityId& id, const Relocation& relocation, int64& moved,
-                      int64& failed) {
+State Table::relocate(const EntityId& id, const Relocation& relocation, Relocated& counts) {
   State state = find_and_lock(id);
   if (state != State::written) {
     return state;
@@ -171,8 +173,9 @@ State Table::relocate(const EntityId& id, const Relocation& relocation, int64& m
     if (move.document_changed) {
       write(id, move.document);
     }
-    moved += move.document_changed || !move.current.empty();
-    failed += move.failed;
+    counts.moved += move.document_changed || !move.current.empty();
+    counts.failed += move.failed;
+    counts.forgotten += move.forgotten;
   }
   MemoryContextSwitchTo(caller);
   MemoryContextReset(scratch_);

@@ -12,7 +12,8 @@
 // since the last flush, the ring holds parcels, somebody waits, or something remains to be done,
 // does it call eav.stage_flush(), in a transaction of its own and as the owner of that function.
 // While more than one batch is waiting it does not sleep. An error rolls the tick back, is logged,
-// and the next tick comes later and later (up to 30 s) until one succeeds.
+// and the next tick comes later and later (up to 30 s) until one succeeds. Merges of rollups are
+// tried apart from ticks, and come later and later by themselves.
 //
 // Between ticks that have caught up, it does a batch of the moves of attributes that are under way
 // (attributes/move.cpp), likewise in a transaction of its own.
@@ -34,7 +35,10 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
+#include "eav/stats/reads.hpp"
+#include "eav/worker/index_builder.hpp"
 #include "eav/worker/pulse.hpp"
 
 extern "C" {
@@ -62,8 +66,16 @@ constexpr int move_time = 50;               // ms that a batch of moves should t
 constexpr int most_move_entities = 20000;   // in such a batch
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
+constexpr int drain_interval = 60 * 1000;   // ms between looks for counts of reads
+constexpr int index_interval = 10 * 1000;   // ms between looks for indexes to build
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
+
+// Work beside the flushes. What keeps it from being done must not keep values from being flushed.
+struct Chore {
+  Trouble trouble;
+  TimestampTz last = 0;
+};
 
 struct Loop {
   ingest::Door* door = nullptr;  // none yet, or none to be had
@@ -72,12 +84,15 @@ struct Loop {
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   Trouble trouble;
-  Trouble move_trouble;
-  TimestampTz last_move = 0;
-  int move_entities = 500;  // that the next batch goes through
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
+  Chore moves;              // of attributes
+  int move_entities = 500;  // that the next batch goes through
+  Chore merges;             // of rollups
+  uint64 merged = 0;        // completed_transactions() before the last of them
+  Chore drains;             // of the counts of reads
+  Chore index_looks;
 };
 
 // The lock that every new connection takes for a moment.
@@ -123,6 +138,16 @@ void run_maintenance(Loop& loop) {
   end();
 }
 
+void drain_read_counts() {
+  static pg::Statement drain("SELECT eav._drain_read_counts()", {});
+  begin_as_owner("attribute_reads", "SELECT eav._drain_read_counts()");
+  pg::set_local("lock_timeout", "100ms");
+  if (stats::has_counts()) {
+    drain.run({});
+  }
+  end();
+}
+
 bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
@@ -140,19 +165,28 @@ void run_moves(Loop& loop) {
   }
 }
 
-int delay_of(int failures) {
-  return static_cast<int>(
-      Min(static_cast<int64>(settings.flush_interval) << Min(failures, 12), longest_delay));
+// Later and later while it fails.
+int delay_of(int interval_ms, const Trouble& trouble) {
+  return static_cast<int>(Min(static_cast<int64>(interval_ms) << Min(trouble.failures, 12),
+                              Max(interval_ms, longest_delay)));
 }
 
-// A batch of the moves that are under way, when the flush has left time for it. What keeps them
-// from going on must not keep values from being flushed.
+bool is_due(const Chore& chore, int interval_ms) {
+  return is_due(chore.last, delay_of(interval_ms, chore.trouble));
+}
+
+template <typename Work>
+bool run(Chore& chore, Work&& work) {
+  const bool succeeded = attempt(chore.trouble, work);
+  chore.last = GetCurrentTimestamp();
+  return succeeded;
+}
+
+// A batch of the moves that are under way, when the flush has left time for it.
 void move_if_wanted(Loop& loop) {
   if (settings.worker_enabled && loop.is_open && !loop.has_more && loop.trouble.failures == 0 &&
-      attributes::may_have_moves() &&
-      is_due(loop.last_move, delay_of(loop.move_trouble.failures))) {
-    attempt(loop.move_trouble, [&] { run_moves(loop); });
-    loop.last_move = GetCurrentTimestamp();
+      attributes::may_have_moves() && is_due(loop.moves, settings.flush_interval)) {
+    run(loop.moves, [&] { run_moves(loop); });
   }
 }
 
@@ -202,11 +236,17 @@ void tick(Loop& loop) {
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
     run_maintenance(loop);
   }
+  if (is_due(loop.drains, drain_interval)) {
+    run(loop.drains, drain_read_counts);
+  }
+  if (is_due(loop.index_looks, index_interval)) {
+    run(loop.index_looks, start_index_builder_if_needed);
+  }
 }
 
 int delay_after(const Loop& loop) {
   if (loop.trouble.failures > 0) {
-    return delay_of(loop.trouble.failures);
+    return delay_of(settings.flush_interval, loop.trouble);
   }
   if (loop.trouble.was_locked_out) {
     return Min(settings.flush_interval, short_delay);
@@ -314,12 +354,34 @@ void flush_what_is_left(Loop& loop) {
   proc_exit(1);
 }
 
-// A heartbeat is no reason to flush.
-void beat(Loop& loop) {
+// Work whose transaction is no reason to flush.
+template <typename Work>
+void beside_flushes(Loop& loop, Work&& work) {
   const uint64 before = pg::completed_transactions();
-  loop.pulse.on_primary();
+  work();
   if (loop.seen == before && pg::completed_transactions() == before + 1) {
     loop.seen = before + 1;
+  }
+}
+
+void beat(Loop& loop) {
+  beside_flushes(loop, [&] { loop.pulse.on_primary(); });
+}
+
+bool is_merge_due(const Loop& loop) {
+  return loop.merged != pg::completed_transactions() &&
+         is_due(loop.merges, settings.rollup_interval);
+}
+
+void merge_rollups(Loop& loop) {
+  const uint64 before = pg::completed_transactions();
+  const bool succeeded = run(loop.merges, [] {
+    begin_as_owner("attribute_rollups", "SELECT eav.merge_rollups()");
+    rollup::merge(pg::OnLock::skip);
+    end();
+  });
+  if (succeeded) {
+    loop.merged = before;
   }
 }
 
@@ -327,8 +389,10 @@ void make_room_if_wanted(Loop& loop) {
   loop.last_yield_check = GetCurrentTimestamp();
   if (somebody_wants_the_database()) {
     ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
+    attempt(loop.index_looks.trouble, end_index_builder);
     leave(loop);
   }
+  attempt(loop.index_looks.trouble, make_index_builder_yield);
   if (!settings.worker_enabled) {
     look_for_extension();
   }
@@ -365,7 +429,9 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
-  loop.last_move = Min(loop.last_move, now);
+  for (Chore* const chore : {&loop.moves, &loop.merges, &loop.drains, &loop.index_looks}) {
+    chore->last = Min(chore->last, now);
+  }
   loop.pulse.on_new_time();
 }
 
@@ -386,6 +452,9 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
       loop.has_more = !attempt(loop.trouble, [&] { tick(loop); }) || loop.has_more;
       move_if_wanted(loop);
       next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
+    }
+    if (settings.worker_enabled && is_merge_due(loop)) {
+      beside_flushes(loop, [&] { merge_rollups(loop); });
     }
     if (ShutdownRequestPending) {
       leave(loop);

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Runs the benchmarks: all of them, or those named.
 #
-#   test/bench/run.sh [backlog] [cadence] [fleet] [copy] [ingest] [route]
+#   test/bench/run.sh [backlog] [cadence] [fleet] [copy] [ingest] [route] [reading]
 #
 # BENCH_ROUNDS=3 BENCH_VALUES=1000000 BENCH_DEVICES=20000 BENCH_CYCLES=100 BENCH_SECONDS=30, and
-# those of ingest in ingest.sh; BENCH_PERF=1 also shows where the time goes, BENCH_CLUSTER names the
-# private cluster. What each measures: docs/benchmarks.md.
+# those of ingest and reading in ingest.sh and reading.sh; BENCH_PERF=1 also shows where the time
+# goes, BENCH_CLUSTER names the private cluster. What each measures: docs/benchmarks.md.
 # Every single figure is added to .run/bench/results.tsv.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . infra/lib.sh
 forget_connection_settings
 . test/bench/lib.sh
-ALL=(backlog cadence fleet copy ingest route)
+ALL=(backlog cadence fleet copy ingest route reading)
 for name in "${ALL[@]}"; do . "$HERE/$name.sh"; done
 
 [ $# -gt 0 ] || set -- "${ALL[@]}"

@@ -13,7 +13,12 @@ CREATE FUNCTION shape_is(relation text, expected text) RETURNS text LANGUAGE sql
 $$;
 SELECT shape_is('eav.tenants', 'tenant_id bigint!, name text!, created_at timestamp with time zone!');
 SELECT shape_is('eav.entities', 'tenant_id bigint!, entity_id bigint!, external_id text, entity_type text, version bigint!, is_deleted boolean!, created_at timestamp with time zone!');
-SELECT shape_is('eav.attributes', 'attribute_id integer!, tenant_id bigint!, name text!, data_type text, projection text!, is_inferred boolean!, created_at timestamp with time zone!');
+SELECT shape_is('eav.attributes', 'attribute_id integer!, tenant_id bigint!, name text!, data_type text, projection text!, is_inferred boolean!, created_at timestamp with time zone!, document_name text, moving_from text[]');
+SELECT shape_is('eav.attribute_indexes', 'tenant_id bigint!, attribute_id integer!, requested_at timestamp with time zone!, requested_by text!, failures integer!, last_error text, next_attempt_at timestamp with time zone!');
+SELECT shape_is('eav.stat_attribute_indexes', 'tenant_id bigint, attribute_id bigint, attribute text, index_name text, state text, phase text, blocks_done bigint, blocks_total bigint, tuples_done bigint, tuples_total bigint, bytes bigint, requested_at timestamp with time zone, requested_by text, failures integer, last_error text, next_attempt_at timestamp with time zone');
+SELECT shape_is('eav.attribute_reads', 'tenant_id bigint!, attribute_id integer!, filters bigint!, reads bigint!, last_read_at timestamp with time zone!');
+SELECT col_is_pk('eav', 'attribute_indexes', ARRAY['tenant_id', 'attribute_id'], 'key of wishes for indexes');
+SELECT col_is_pk('eav', 'attribute_reads', ARRAY['tenant_id', 'attribute_id'], 'key of counts of reads');
 SELECT shape_is('eav.entity_values_ts', 'tenant_id bigint!, entity_id bigint!, observed_at timestamp with time zone!, ingested_at timestamp with time zone!, attribute_id integer!, value_bool boolean, value_int bigint, value_float double precision, value_time timestamp with time zone, value_text text, value_numeric numeric, value_json jsonb');
 SELECT shape_is('eav.entity_values_ingest', 'xact xid8!, slot smallint!, cleared boolean!, attribute_id integer, tenant_id bigint, entity_id bigint, observed_at timestamp with time zone, value_int bigint, value_float double precision, value_time timestamp with time zone, value_bool boolean, value_text text, value_numeric numeric, value_json jsonb, entity text, attribute text, value text');
 SELECT shape_is('eav.entity_jsonb', 'tenant_id bigint!, entity_id bigint!, hot_attrs jsonb!, live_attrs jsonb!, versions bytea!, updated_at timestamp with time zone!');
@@ -93,7 +98,7 @@ SELECT is_empty($$
     SELECT i.indexrelid::regclass FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'eav'::regnamespace
     JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = 'tenant_id'
-    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog')
+    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes')
       AND i.indexrelid <> 'eav.tenants_name_key'::regclass
       AND i.indkey[0] <> t.attnum$$, 'unique keys begin with tenant_id');
 
@@ -199,8 +204,8 @@ SELECT set_eq(
     $$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) AS o JOIN pg_class c ON c.oid = o
       WHERE e.extname = 'eav_ext'$$,
     ARRAY['tenants', 'tenant_id_seq', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
-          'entity_jsonb', 'partition_policy', 'flush_backlog', 'flush_backlog_seq', 'ingest_gaps',
-          'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq', 'nodes', 'freshness_budget'],
+          'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'partition_policy', 'flush_backlog',
+          'flush_backlog_seq', 'ingest_gaps', 'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq', 'nodes', 'freshness_budget'],
     'tables that are dumped');
 SELECT is_empty($$
     SELECT c.relname FROM member JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass

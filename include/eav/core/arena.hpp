@@ -25,6 +25,7 @@ struct Arena {
 template <typename T>
 class ArenaVector {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+  static_assert(alignof(T) <= 8);  // palloc() promises no more
 
  public:
   ArenaVector() = default;

@@ -33,6 +33,7 @@ struct Merge {
   Document document;
   int64 projected;                           // values that became the newest of their attribute
   core::ArenaVector<CurrentChange> current;  // where they go there, or may have been
+  core::ArenaVector<int32> first;            // attributes that the entity had no value of before
 };
 
 // Applies values of one entity, sorted by (attribute_id, version): for each attribute the
@@ -53,7 +54,8 @@ struct Move {
   Document document;
   bool document_changed;
   core::ArenaVector<CurrentChange> current;
-  bool failed;  // the value could not be converted
+  bool failed;     // the value could not be converted
+  bool forgotten;  // the entity had a value or a clearing of it, and nothing tells any more
 };
 
 bool has_version(const Document& document, int32 attribute_id);

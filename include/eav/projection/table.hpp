@@ -15,6 +15,17 @@ namespace eav::projection {
 // missing: there is no row. blocked: a client holds it.
 enum class State : uint8 { missing, written, blocked };
 
+struct Written {
+  int64 projected = 0;                          // values that became the newest of their attribute
+  core::ArenaVector<flush::AttributeId> first;  // once for each entity that had no value before
+};
+
+struct Relocated {
+  int64 moved = 0;
+  int64 failed = 0;     // could not be converted
+  int64 forgotten = 0;  // entities that have nothing of the attribute any more
+};
+
 class Table {
  public:
   // Sees what the active snapshot sees.
@@ -22,9 +33,9 @@ class Table {
   void close();
 
   // Merges the values into the row of the entity; adds to projected.
-  State update(const EntityId& id, std::span<const RowPointer> rows, int64& projected);
-  // Moves a value of the entity to where its attribute has it now; adds to moved, or to failed.
-  State relocate(const EntityId& id, const Relocation& relocation, int64& moved, int64& failed);
+  State update(const EntityId& id, std::span<const RowPointer> rows, Written& written);
+  // Moves a value of the entity to where its attribute has it now; adds to the counts.
+  State relocate(const EntityId& id, const Relocation& relocation, Relocated& counts);
 
  private:
   State find_and_lock(const EntityId& id);

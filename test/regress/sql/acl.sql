@@ -72,6 +72,20 @@ SELECT eav.register_entity(:tenant, 'e') > 0, eav.register_attribute(:tenant, 'a
 ROLLBACK;
 RESET ROLE;
 
+GRANT EXECUTE ON FUNCTION eav.rename_attribute, eav.create_attribute_index,
+    eav.drop_attribute_index, eav.recommend_attributes TO regress_plain;
+GRANT SELECT ON eav.stat_attribute_indexes TO regress_plain;
+SET ROLE regress_plain;
+BEGIN;
+SELECT eav.register_tenant('x') AS tenant \gset
+SELECT eav.register_attribute(:tenant, 'a', 'int', 'hot') > 0, eav.rename_attribute(:tenant, 'a', 'b');
+SELECT eav.create_attribute_index(:tenant, 'b') IS NOT NULL;
+SELECT attribute, state, requested_by = session_user FROM eav.stat_attribute_indexes;
+SELECT eav.drop_attribute_index(:tenant, 'b');
+SELECT attribute, recommended FROM eav.recommend_attributes(:tenant);
+ROLLBACK;
+RESET ROLE;
+
 -- The JSON door: EXECUTE is enough, also where values go through staging, as they do while the
 -- worker rests, and whatever the search_path finds first.
 SELECT eav.register_tenant('acl', 7001);

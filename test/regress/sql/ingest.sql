@@ -42,8 +42,11 @@ SELECT tenant_id, coalesce(external_id, entity_id::text) AS entity, attribute_na
                  'json' || left(value_json::text, 0)) AS kept_in
 FROM eav.entity_values WHERE tenant_id BETWEEN 8101 AND 8199;
 CREATE VIEW documents AS
-SELECT tenant_id, coalesce(external_id, entity_id::text) AS entity, hot_attrs || live_attrs AS document
-FROM eav.entity_jsonb JOIN eav.entities USING (tenant_id, entity_id)
+SELECT tenant_id, coalesce(external_id, entity_id::text) AS entity,
+       hot_attrs || live_attrs || coalesce((SELECT jsonb_object_agg(a.name, c.value)
+           FROM eav.entity_values_current c JOIN eav.attributes a USING (tenant_id, attribute_id)
+           WHERE c.tenant_id = p.tenant_id AND c.entity_id = p.entity_id), '{}') AS document
+FROM eav.entity_jsonb p JOIN eav.entities USING (tenant_id, entity_id)
 WHERE tenant_id BETWEEN 8101 AND 8199;
 CREATE VIEW rejected AS
 SELECT reject_id, tenant_id, sqlstate, reason, payload ->> 'position' AS position,

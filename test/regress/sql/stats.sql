@@ -32,6 +32,10 @@ VALUES
     (:tenant, 1, '2026-01-01', 1000000, NULL, 1, NULL, NULL);
 SELECT count(*) FROM eav.mv_entity_attribute_stats WHERE tenant_id = :tenant;
 SELECT eav.refresh_stats();
+-- Written by hand, and so nothing that the rollups were told of.
+SELECT count(*) FROM eav.mv_entity_attribute_stats WHERE tenant_id = :tenant;
+SELECT eav.rebuild_rollups() > 0;
+SELECT eav.refresh_stats();
 SELECT attribute_name, data_type, value_count, cleared_count, entity_count, left(min_value::text, 20),
        left(max_value::text, 20), round(avg_value) < 1e1000, first_observed_at, last_observed_at,
        last_ingested_at > now() - interval '1 minute'
@@ -39,10 +43,19 @@ FROM eav.mv_entity_attribute_stats WHERE tenant_id = :tenant ORDER BY attribute_
 SELECT avg_value FROM eav.mv_entity_attribute_stats
 WHERE tenant_id = :tenant AND attribute_id IN (:int_id, :float_id) ORDER BY attribute_id;
 
+-- Entities are counted where they have a projection: clearings as well, twice the same once, and
+-- not those of an attribute that has none.
+SELECT eav.register_attribute(:tenant, 's_none', 'int', 'none') \g /dev/null
+SELECT eav.upsert_hot_attributes(:tenant, 1, '{"s_bool": true, "s_none": 1}'),
+       eav.upsert_hot_attributes(:tenant, 1, '{"s_bool": false}'),
+       eav.upsert_hot_attributes(:tenant, 2, '{"s_bool": null, "s_none": 2}') \g /dev/null
+SELECT eav.refresh_stats();
+SELECT attribute_name, value_count, cleared_count, entity_count, min_value FROM eav.mv_entity_attribute_stats
+WHERE tenant_id = :tenant AND attribute_name IN ('s_bool', 's_none') ORDER BY attribute_name;
+
 -- In a transaction, with and without readers.
 BEGIN;
-INSERT INTO eav.entity_values_ts (tenant_id, entity_id, observed_at, attribute_id, value_text)
-VALUES (:tenant, 4, '2026-01-01', :text_id, 'c');
+SELECT eav.upsert_hot_attributes(:tenant, 4, '{"s_text": "c"}') \g /dev/null
 SELECT eav.refresh_stats(true);
 SELECT eav.refresh_stats(concurrently => false);
 SELECT value_count FROM eav.mv_entity_attribute_stats WHERE tenant_id = :tenant AND attribute_id = :text_id;

@@ -1,0 +1,182 @@
+// eav.attribute_rollups: what history holds, summed up by attribute and hour.
+//
+// Two steps, so that no flush ever waits for a row of the rollups, nor a client for a flush:
+//   note    who writes history appends the sums of his batch to eav.rollup_pending, in the same
+//           (sub)transaction: they are there exactly when the values are (pending.cpp)
+//   merge   every eav.rollup_interval the worker takes what is pending and adds it to the rollups,
+//           in one transaction: a value counts once, whenever either of them is undone
+// Rollups and pending together equal history at any time and for any snapshot, but for one that is
+// older than the last TRUNCATE.
+//
+// Pending must not become a table full of dead rows when somebody holds an old snapshot, for a
+// merge reads all of it. Above a certain size it is emptied by TRUNCATE, which no snapshot keeps
+// from giving the space back. That wants the table for itself: as long as a transaction is open
+// that has noted something, or a dump reads it, the merge does not wait for that one and deletes
+// rows, as it does while there are few.
+//
+// Hours that are too old to be kept go back to pending, as part of the row that an attribute has
+// for all that has no hour: so the totals of an attribute stay as they are.
+#include "eav/rollup/merge.hpp"
+
+#include "eav/pg/catalog.hpp"
+#include "eav/pg/guard.hpp"
+#include "eav/pg/spi.hpp"
+#include "eav/settings.hpp"
+
+extern "C" {
+#include <catalog/pg_class.h>
+#include <storage/lock.h>
+}
+
+namespace eav::rollup {
+
+namespace {
+
+// Below it, reading dead rows costs less than TRUNCATE.
+constexpr BlockNumber large_pending = 1024 * 1024 / BLCKSZ;
+
+constexpr int64 most_expired = 100000;  // in one transaction
+
+// Not the table: autovacuum works on it and would be in the way, and we in its.
+bool take_turn(pg::OnLock on_lock) {
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, pg::relation_oid("attribute_rollups"),
+                     1);
+  return LockAcquire(&tag, ExclusiveLock, false, on_lock == pg::OnLock::skip) !=
+         LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool lock_if_large(Oid pending) {
+  Relation const relation = table_open(pending, AccessShareLock);
+  const bool is_large = RelationGetNumberOfBlocks(relation) > large_pending;
+  table_close(relation, NoLock);
+  return is_large && ConditionalLockRelationOid(pending, AccessExclusiveLock);
+}
+
+bool is_any_pending() {
+  static pg::Statement look("SELECT FROM eav.rollup_pending LIMIT 1", {});
+  look.run({});
+  return SPI_processed > 0;
+}
+
+// By DELETE, or leaving them there.
+int64 add_pending(bool by_delete) {
+  static pg::Statement add(
+      "WITH deleted AS (DELETE FROM eav.rollup_pending WHERE $1 RETURNING *), "
+      "taken AS MATERIALIZED ("
+      "SELECT * FROM deleted UNION ALL SELECT * FROM eav.rollup_pending WHERE NOT $1), "
+      "added AS (INSERT INTO eav.attribute_rollups AS r (tenant_id, attribute_id, bucket, "
+      "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
+      "first_observed_at, last_observed_at, last_ingested_at) "
+      "SELECT tenant_id, attribute_id, bucket, sum(value_count)::bigint, "
+      "sum(cleared_count)::bigint, sum(number_count)::bigint, sum(new_entities)::bigint, "
+      "min(min_value), max(max_value), sum(sum_value), "
+      "min(first_observed_at), max(last_observed_at), max(last_ingested_at) "
+      "FROM taken GROUP BY tenant_id, attribute_id, bucket ORDER BY tenant_id, attribute_id, "
+      "bucket "
+      "ON CONFLICT (tenant_id, attribute_id, bucket) DO UPDATE SET "
+      "value_count = r.value_count + EXCLUDED.value_count, "
+      "cleared_count = r.cleared_count + EXCLUDED.cleared_count, "
+      "number_count = r.number_count + EXCLUDED.number_count, "
+      "new_entities = r.new_entities + EXCLUDED.new_entities, "
+      "min_value = least(r.min_value, EXCLUDED.min_value), "
+      "max_value = greatest(r.max_value, EXCLUDED.max_value), "
+      "sum_value = coalesce(r.sum_value + EXCLUDED.sum_value, r.sum_value, EXCLUDED.sum_value), "
+      "first_observed_at = least(r.first_observed_at, EXCLUDED.first_observed_at), "
+      "last_observed_at = greatest(r.last_observed_at, EXCLUDED.last_observed_at), "
+      "last_ingested_at = greatest(r.last_ingested_at, EXCLUDED.last_ingested_at)) "
+      "SELECT count(*) FROM taken",
+      {BOOLOID});
+  add.run({BoolGetDatum(by_delete)});
+  return DatumGetInt64(pg::cell(0, 1).value);
+}
+
+void empty_pending() {
+  static pg::Statement truncate("TRUNCATE ONLY eav.rollup_pending", {});
+  truncate.run({});
+}
+
+TimestampTz oldest_kept_hour() {
+  return GetCurrentTimestamp() - static_cast<int64>(settings.rollup_retention) * USECS_PER_MINUTE -
+         USECS_PER_HOUR;
+}
+
+}  // namespace
+
+int64 merge(pg::OnLock on_lock) {
+  if (!take_turn(on_lock)) {
+    return 0;
+  }
+  if (!lock_if_large(pg::relation_oid("rollup_pending"))) {
+    return is_any_pending() ? add_pending(true) : 0;
+  }
+  const int64 added = add_pending(false);
+  empty_pending();
+  return added;
+}
+
+int64 expire(pg::OnLock on_lock) {
+  static pg::Statement move(
+      "WITH expired AS (DELETE FROM eav.attribute_rollups WHERE ctid = ANY (ARRAY("
+      "SELECT ctid FROM eav.attribute_rollups WHERE bucket < $1 AND bucket > '-infinity' "
+      "LIMIT $2)) RETURNING *) "
+      "INSERT INTO eav.rollup_pending (tenant_id, attribute_id, bucket, "
+      "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
+      "first_observed_at, last_observed_at, last_ingested_at) "
+      "SELECT tenant_id, attribute_id, '-infinity', "
+      "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
+      "first_observed_at, last_observed_at, last_ingested_at FROM expired",
+      {TIMESTAMPTZOID, INT8OID});
+  if (settings.rollup_retention == 0 || !take_turn(on_lock)) {
+    return 0;
+  }
+  move.run({TimestampTzGetDatum(oldest_kept_hour()), Int64GetDatum(most_expired)});
+  return static_cast<int64>(SPI_processed);
+}
+
+// Under one snapshot, which sees a transaction in history and in pending, or in neither.
+int64 rebuild() {
+  static pg::Statement replace(
+      "WITH cleared AS (DELETE FROM eav.rollup_pending), "
+      "computed AS MATERIALIZED (SELECT * FROM eav._computed_rollups()), "
+      "gone AS (DELETE FROM eav.attribute_rollups r WHERE NOT EXISTS (SELECT FROM computed c "
+      "WHERE c.tenant_id = r.tenant_id AND c.attribute_id = r.attribute_id "
+      "AND c.bucket = r.bucket) RETURNING 1), "
+      "written AS (INSERT INTO eav.attribute_rollups AS r SELECT * FROM computed "
+      "ON CONFLICT (tenant_id, attribute_id, bucket) DO UPDATE SET "
+      "value_count = EXCLUDED.value_count, cleared_count = EXCLUDED.cleared_count, "
+      "number_count = EXCLUDED.number_count, new_entities = EXCLUDED.new_entities, "
+      "min_value = EXCLUDED.min_value, max_value = EXCLUDED.max_value, "
+      "sum_value = EXCLUDED.sum_value, first_observed_at = EXCLUDED.first_observed_at, "
+      "last_observed_at = EXCLUDED.last_observed_at, last_ingested_at = EXCLUDED.last_ingested_at "
+      "WHERE (r.*) IS DISTINCT FROM (EXCLUDED.*) RETURNING 1) "
+      "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM written)",
+      {});
+  take_turn(pg::OnLock::wait);
+  replace.run({});
+  return DatumGetInt64(pg::cell(0, 1).value);
+}
+
+}  // namespace eav::rollup
+
+namespace {
+
+template <typename Work>
+Datum with_spi(Work&& work) {
+  SPI_connect();
+  const int64 rows = work();
+  SPI_finish();
+  return Int64GetDatum(rows);
+}
+
+}  // namespace
+
+EAV_FUNCTION(eav_merge_rollups) {
+  return with_spi([] { return eav::rollup::merge(eav::pg::OnLock::wait); });
+}
+
+EAV_FUNCTION(eav_expire_rollups) {
+  return with_spi([] { return eav::rollup::expire(eav::pg::OnLock::skip); });
+}
+
+EAV_FUNCTION(eav_rebuild_rollups) { return with_spi(eav::rollup::rebuild); }

@@ -1,0 +1,1 @@
+SELECT command FROM bench.current_index \gexec
