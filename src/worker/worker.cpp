@@ -71,6 +71,12 @@ constexpr int index_interval = 10 * 1000;   // ms between looks for indexes to b
 constexpr int leaving_interval = 10;        // ms between looks for producers that are inside
 constexpr int leaving_patience = 1000;      // ms to wait for them when the server is not stopping
 
+// Work beside the flushes. What keeps it from being done must not keep values from being flushed.
+struct Chore {
+  Trouble trouble;
+  TimestampTz last = 0;
+};
+
 struct Loop {
   ingest::Door* door = nullptr;  // none yet, or none to be had
   bool is_open = false;          // the door has been opened, if there is one
@@ -78,19 +84,15 @@ struct Loop {
   uint64 seen = 0;               // completed_transactions() before the last flush
   bool has_more = true;
   Trouble trouble;
-  Trouble move_trouble;
-  TimestampTz last_move = 0;
-  int move_entities = 500;  // that the next batch goes through
-  Trouble drain_trouble;
-  Trouble index_trouble;
   Pulse pulse;
   TimestampTz last_yield_check = 0;
   TimestampTz last_maintenance = 0;
-  TimestampTz last_drain = 0;
-  TimestampTz last_index_look = 0;
-  uint64 merged = 0;  // completed_transactions() before the last merge of rollups
-  TimestampTz last_merge = 0;
-  Trouble merge_trouble;
+  Chore moves;              // of attributes
+  int move_entities = 500;  // that the next batch goes through
+  Chore merges;             // of rollups
+  uint64 merged = 0;        // completed_transactions() before the last of them
+  Chore drains;             // of the counts of reads
+  Chore index_looks;
 };
 
 // The lock that every new connection takes for a moment.
@@ -163,19 +165,28 @@ void run_moves(Loop& loop) {
   }
 }
 
-int delay_of(int failures) {
-  return static_cast<int>(
-      Min(static_cast<int64>(settings.flush_interval) << Min(failures, 12), longest_delay));
+// Later and later while it fails.
+int delay_of(int interval_ms, const Trouble& trouble) {
+  return static_cast<int>(Min(static_cast<int64>(interval_ms) << Min(trouble.failures, 12),
+                              Max(interval_ms, longest_delay)));
 }
 
-// A batch of the moves that are under way, when the flush has left time for it. What keeps them
-// from going on must not keep values from being flushed.
+bool is_due(const Chore& chore, int interval_ms) {
+  return is_due(chore.last, delay_of(interval_ms, chore.trouble));
+}
+
+template <typename Work>
+bool run(Chore& chore, Work&& work) {
+  const bool succeeded = attempt(chore.trouble, work);
+  chore.last = GetCurrentTimestamp();
+  return succeeded;
+}
+
+// A batch of the moves that are under way, when the flush has left time for it.
 void move_if_wanted(Loop& loop) {
   if (settings.worker_enabled && loop.is_open && !loop.has_more && loop.trouble.failures == 0 &&
-      attributes::may_have_moves() &&
-      is_due(loop.last_move, delay_of(loop.move_trouble.failures))) {
-    attempt(loop.move_trouble, [&] { run_moves(loop); });
-    loop.last_move = GetCurrentTimestamp();
+      attributes::may_have_moves() && is_due(loop.moves, settings.flush_interval)) {
+    run(loop.moves, [&] { run_moves(loop); });
   }
 }
 
@@ -225,20 +236,17 @@ void tick(Loop& loop) {
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
     run_maintenance(loop);
   }
-  // Their errors are no reason to flush less often.
-  if (is_due(loop.last_drain, drain_interval)) {
-    loop.last_drain = GetCurrentTimestamp();
-    attempt(loop.drain_trouble, drain_read_counts);
+  if (is_due(loop.drains, drain_interval)) {
+    run(loop.drains, drain_read_counts);
   }
-  if (is_due(loop.last_index_look, index_interval)) {
-    loop.last_index_look = GetCurrentTimestamp();
-    attempt(loop.index_trouble, start_index_builder_if_needed);
+  if (is_due(loop.index_looks, index_interval)) {
+    run(loop.index_looks, start_index_builder_if_needed);
   }
 }
 
 int delay_after(const Loop& loop) {
   if (loop.trouble.failures > 0) {
-    return delay_of(loop.trouble.failures);
+    return delay_of(settings.flush_interval, loop.trouble);
   }
   if (loop.trouble.was_locked_out) {
     return Min(settings.flush_interval, short_delay);
@@ -361,18 +369,13 @@ void beat(Loop& loop) {
 }
 
 bool is_merge_due(const Loop& loop) {
-  const int doublings = Min(loop.merge_trouble.failures, 12);
-  const int64 delay = Min(static_cast<int64>(settings.rollup_interval) << doublings,
-                          Max(settings.rollup_interval, longest_delay));
   return loop.merged != pg::completed_transactions() &&
-         is_due(loop.last_merge, static_cast<int>(delay));
+         is_due(loop.merges, settings.rollup_interval);
 }
 
-// Flushes go on when it fails.
 void merge_rollups(Loop& loop) {
-  loop.last_merge = GetCurrentTimestamp();
   const uint64 before = pg::completed_transactions();
-  const bool succeeded = attempt(loop.merge_trouble, [] {
+  const bool succeeded = run(loop.merges, [] {
     begin_as_owner("attribute_rollups", "SELECT eav.merge_rollups()");
     rollup::merge(pg::OnLock::skip);
     end();
@@ -386,10 +389,10 @@ void make_room_if_wanted(Loop& loop) {
   loop.last_yield_check = GetCurrentTimestamp();
   if (somebody_wants_the_database()) {
     ereport(LOG, (errmsg("eav_ext flush worker makes room for a change of its database")));
-    attempt(loop.index_trouble, end_index_builder);
+    attempt(loop.index_looks.trouble, end_index_builder);
     leave(loop);
   }
-  attempt(loop.index_trouble, make_index_builder_yield);
+  attempt(loop.index_looks.trouble, make_index_builder_yield);
   if (!settings.worker_enabled) {
     look_for_extension();
   }
@@ -426,10 +429,9 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
-  loop.last_move = Min(loop.last_move, now);
-  loop.last_drain = Min(loop.last_drain, now);
-  loop.last_index_look = Min(loop.last_index_look, now);
-  loop.last_merge = Min(loop.last_merge, now);
+  for (Chore* const chore : {&loop.moves, &loop.merges, &loop.drains, &loop.index_looks}) {
+    chore->last = Min(chore->last, now);
+  }
   loop.pulse.on_new_time();
 }
 
