@@ -21,6 +21,9 @@ CREATE TABLE eav.attribute_moves (
     passes integer NOT NULL DEFAULT 1,
     values_moved bigint NOT NULL DEFAULT 0,
     values_failed bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    last_error text,
+    next_attempt_at timestamptz NOT NULL DEFAULT '-infinity',
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, attribute_id)
 ) WITH (fillfactor = 50);
@@ -29,14 +32,29 @@ COMMENT ON TABLE eav.attribute_moves IS 'One row per attribute whose values are 
 CREATE TRIGGER registry_changed AFTER INSERT ON eav.attribute_moves
     FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
 
+-- An attribute that has only been cleared so far gets its projection with its first value, by the type
+-- of that, unless somebody has said where it belongs.
+CREATE FUNCTION eav._has_chosen_projection(tenant_id bigint, attribute_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM eav.attribute_moves m
+                   WHERE m.tenant_id = _has_chosen_projection.tenant_id
+                     AND m.attribute_id = _has_chosen_projection.attribute_id)
+        OR EXISTS (SELECT FROM eav.attribute_changes c
+                   WHERE c.tenant_id = _has_chosen_projection.tenant_id
+                     AND c.attribute_id = _has_chosen_projection.attribute_id
+                     AND c.change = 'projection');
+END;
+COMMENT ON FUNCTION eav._has_chosen_projection(bigint, integer) IS 'Internal: true when somebody has changed the projection of the attribute.';
+
 CREATE VIEW eav.stat_attribute_moves WITH (security_invoker = true) AS
 SELECT m.tenant_id, m.attribute_id, a.name AS attribute, m.change, m.old_value, m.new_value,
        m.phase, m.started_at, m.started_by, m.updated_at, m.history_done, m.history_position,
        m.passes, m.entities_done, m.entities_total, m.entities_locked, m.values_moved,
-       m.values_failed
+       m.values_failed, m.failures, m.last_error, m.next_attempt_at
 FROM eav.attribute_moves m
 LEFT JOIN eav.attributes a ON a.tenant_id = m.tenant_id AND a.attribute_id = m.attribute_id;
-COMMENT ON VIEW eav.stat_attribute_moves IS 'One row per attribute whose values are being moved (change projection) or converted (change type). phase: waiting, for transactions that began before the change and have written values; history, when the newest values are fetched from history (history_done rows, up to history_position); entities, when the entities are gone through (entities_done of about entities_total in this pass, the passes-th; entities_locked of them were held by clients, and there will be another pass for them). A row goes when its move has ended; eav.attribute_changes then has one.';
+COMMENT ON VIEW eav.stat_attribute_moves IS 'One row per attribute whose values are being moved (change projection) or converted (change type). phase: waiting, for transactions that began before the change and have written values; history, when the newest values are fetched from history (history_done rows, up to history_position); entities, when the entities are gone through (entities_done of about entities_total in this pass, the passes-th; entities_locked of them were held by clients, and there will be another pass for them). A batch that fails is tried again at next_attempt_at, later and later; last_error says why. A row goes when its move has ended; eav.attribute_changes then has one.';
 
 CREATE FUNCTION eav._lock_attribute(tenant_id bigint, attribute text) RETURNS eav.attributes
     LANGUAGE plpgsql VOLATILE
@@ -91,7 +109,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT attribute_moves_pkey DO UPDATE
     SET new_value = EXCLUDED.new_value, phase = DEFAULT, xact = DEFAULT, updated_at = DEFAULT,
         history_position = DEFAULT, history_done = DEFAULT, last_entity_id = DEFAULT,
-        entities_done = DEFAULT, entities_locked = DEFAULT, passes = DEFAULT
+        entities_done = DEFAULT, entities_locked = DEFAULT, passes = DEFAULT,
+        failures = DEFAULT, last_error = DEFAULT, next_attempt_at = DEFAULT
     WHERE m.change = 'projection';
     IF NOT FOUND THEN
         RAISE object_in_use USING

@@ -4,12 +4,37 @@
 #include "eav/pg/jsonb.hpp"
 
 extern "C" {
+#include <catalog/namespace.h>
 #include <mb/pg_wchar.h>
 }
 
 namespace eav::query {
 
 using core::ValueKey;
+
+namespace {
+
+// As much of a string in UTF-8 as a key holds. It ends before what UTF-8 has no character for; and
+// bytes of no known encoding stay as they are, as jsonpath compares them.
+std::string_view utf8_of(const char* text, int length) {
+  const int encoding = GetDatabaseEncoding();
+  const std::string_view whole(text, static_cast<std::size_t>(length));
+  if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII) {
+    return whole;
+  }
+  const Oid conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+  if (!OidIsValid(conversion)) {
+    return whole;
+  }
+  const int taken = pg_mbcliplen(text, length, ValueKey::max_string_bytes);
+  const int room = taken * MAX_CONVERSION_GROWTH + 1;
+  auto* const utf8 = static_cast<unsigned char*>(palloc(static_cast<Size>(room)));
+  auto* const source = reinterpret_cast<unsigned char*>(const_cast<char*>(text));
+  pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8, source, taken, utf8, room, true);
+  return reinterpret_cast<const char*>(utf8);
+}
+
+}  // namespace
 
 core::ValueKey key_of(const JsonbValue& value) {
   switch (value.type) {
@@ -20,13 +45,8 @@ core::ValueKey key_of(const JsonbValue& value) {
     case jbvNumeric:
       return ValueKey::of_number(
           DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric))));
-    case jbvString: {
-      const char* const text = value.val.string.val;
-      const char* const utf8 = pg_server_to_any(text, value.val.string.len, PG_UTF8);
-      const auto length =
-          utf8 == text ? static_cast<std::size_t>(value.val.string.len) : strlen(utf8);
-      return ValueKey::of_string({utf8, length});
-    }
+    case jbvString:
+      return ValueKey::of_string(utf8_of(value.val.string.val, value.val.string.len));
     case jbvBinary:
       return JsonContainerIsArray(value.val.binary.data) ? ValueKey::of_array()
                                                          : ValueKey::of_object();

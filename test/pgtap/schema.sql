@@ -59,6 +59,11 @@ SELECT shape_is('eav.stat_ingest', 'calls bigint, events bigint, values bigint, 
 SELECT shape_is('eav.ingest_gaps', 'gap_id bigint!, epoch bigint!, gap_start timestamp with time zone!, gap_end timestamp with time zone!, detected_at timestamp with time zone!, reason text!');
 SELECT shape_is('eav.ingest_rejects', 'reject_id bigint!, tenant_id bigint, rejected_at timestamp with time zone!, sqlstate text!, reason text!, payload jsonb!');
 SELECT shape_is('eav.entity_values', 'tenant_id bigint, entity_id bigint, external_id text, attribute_id integer, attribute_name text, data_type text, value text, value_text text, value_int bigint, value_float double precision, value_numeric numeric, value_bool boolean, value_time timestamp with time zone, value_json jsonb, observed_at timestamp with time zone, ingested_at timestamp with time zone');
+SELECT shape_is('eav.attribute_rollups', 'tenant_id bigint!, attribute_id integer!, bucket timestamp with time zone!, value_count bigint!, cleared_count bigint!, number_count bigint!, new_entities bigint!, min_value numeric, max_value numeric, sum_value numeric, first_observed_at timestamp with time zone, last_observed_at timestamp with time zone, last_ingested_at timestamp with time zone');
+SELECT shape_is('eav.rollup_pending', 'tenant_id bigint!, bucket timestamp with time zone!, value_count bigint!, cleared_count bigint!, number_count bigint!, new_entities bigint!, first_observed_at timestamp with time zone, last_observed_at timestamp with time zone, last_ingested_at timestamp with time zone, attribute_id integer!, min_value numeric, max_value numeric, sum_value numeric');
+SELECT shape_is('eav.hourly_rollups', 'tenant_id bigint, attribute_id integer, attribute_name text, data_type text, bucket timestamp with time zone, value_count bigint, cleared_count bigint, number_count bigint, min_value numeric, max_value numeric, avg_value numeric, sum_value numeric, first_observed_at timestamp with time zone, last_observed_at timestamp with time zone, last_ingested_at timestamp with time zone');
+SELECT shape_is('eav.current_values', 'tenant_id bigint, entity_id bigint, external_id text, attribute_id integer, attribute_name text, data_type text, projection text, value jsonb, observed_at timestamp with time zone, ingested_at timestamp with time zone');
+SELECT is_empty($$SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'eav.rollup_pending'::regclass$$, 'pending has no index: it is appended to');
 SELECT shape_is('eav.mv_entity_attribute_stats', 'tenant_id bigint, attribute_id integer, attribute_name text, data_type text, value_count bigint, cleared_count bigint, entity_count bigint, min_value numeric, max_value numeric, avg_value numeric, first_observed_at timestamp with time zone, last_observed_at timestamp with time zone, last_ingested_at timestamp with time zone');
 SELECT is(string_agg(a.attname, ', ' ORDER BY a.attnum),
           (SELECT string_agg(b.attname, ', ' ORDER BY b.attnum) FROM pg_attribute b
@@ -204,7 +209,8 @@ SELECT set_eq(
     $$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) AS o JOIN pg_class c ON c.oid = o
       WHERE e.extname = 'eav_ext'$$,
     ARRAY['tenants', 'tenant_id_seq', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
-          'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'partition_policy', 'flush_backlog',
+          'attribute_changes', 'attribute_changes_seq', 'attribute_moves', 'entity_values_current',
+          'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'attribute_rollups', 'rollup_pending', 'partition_policy', 'flush_backlog',
           'flush_backlog_seq', 'ingest_gaps', 'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq', 'nodes', 'freshness_budget'],
     'tables that are dumped');
 SELECT is_empty($$

@@ -49,6 +49,7 @@ compare_designs() {
     show_baseline_plans
     query -f $READING/baseline_best_indexes.sql
     ask_designs best $attributes
+    [ "$(query -f $READING/differences.sql)" -eq 0 ] || die "the designs do not find the same"
     show_calls "$ENTITIES x $((HOT + COLD)), 0.1 % of all, LIMIT 100"
 }
 ask_designs() { # WHICH ATTRIBUTES

@@ -68,11 +68,15 @@ SELECT error_of($$SELECT eav.rename_attribute(8200, 'second', '')$$);
 SELECT error_of($$SELECT eav.rename_attribute(8200, 'second', repeat('x', 256))$$);
 -- Other tenants have names of their own.
 SELECT eav.register_attribute(8201, 'third', 'int') <> :hot_id;
--- Values find it by both names, and documents keep the first.
+-- Values find it by both names, also where none may be registered, and documents keep the first.
+SET eav.auto_register = off;
 INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value, observed_at)
-VALUES (8200, 'e', 'hot_one', '1', '2026-01-01'), (8200, 'e', 'third', '2', '2026-01-02'),
-       (8200, 'e', 'hot_one', '3', '2026-01-03');
+VALUES (8200, 'e', 'hot_one', '1', '2026-01-01');
 SELECT flushed, projected, rejected FROM eav.stage_flush();
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value, observed_at)
+VALUES (8200, 'e', 'third', '2', '2026-01-02'), (8200, 'e', 'hot_one', '3', '2026-01-03');
+SELECT flushed, projected, rejected FROM eav.stage_flush();
+RESET eav.auto_register;
 SELECT hot_attrs FROM eav.entity_jsonb WHERE tenant_id = 8200;
 SELECT string_agg(value_int::text, ',' ORDER BY observed_at) FROM eav.entity_values_ts
 WHERE tenant_id = 8200 AND attribute_id = :hot_id;

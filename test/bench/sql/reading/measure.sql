@@ -2,7 +2,7 @@
 -- that of the server, from the text of the statement to its last row: it is planned in every call,
 -- as by a client that prepares nothing.
 CREATE SCHEMA bench;
-CREATE TABLE bench.call (at serial, question text, rows bigint, ms float);
+CREATE TABLE bench.call (at serial, question text, n integer, rows bigint, ms float);
 
 -- A number from 0 to below choices that depends on seed and n only.
 CREATE FUNCTION bench.draw(seed bigint, n bigint, choices bigint) RETURNS bigint
@@ -31,8 +31,8 @@ BEGIN
         INTO found USING statement_argument;
         ended := clock_timestamp();
         IF n > 0 THEN
-            INSERT INTO bench.call (question, rows, ms)
-            VALUES (question, found, extract(epoch FROM ended - began) * 1000);
+            INSERT INTO bench.call (question, n, rows, ms)
+            VALUES (question, n, found, extract(epoch FROM ended - began) * 1000);
         END IF;
         COMMIT;
         EXIT WHEN n >= 3 AND ended - started > make_interval(secs => seconds);
