@@ -194,7 +194,7 @@ DECLARE
     default_projection CONSTANT text := CASE
         WHEN (SELECT count(*) FROM eav.attributes a
               WHERE a.tenant_id = wanted_tenant AND a.projection IN ('hot', 'live'))
-             >= current_setting('eav.max_hot_attributes')::integer THEN 'current'
+             >= eav._setting('eav.max_hot_attributes')::integer THEN 'current'
         WHEN wanted_type IN ('text', 'bool') THEN 'hot' ELSE 'live' END;
     known eav.attributes;
     new_id integer;

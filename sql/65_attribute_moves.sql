@@ -27,19 +27,26 @@ CREATE TABLE eav.attribute_moves (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, attribute_id)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE eav.attribute_moves IS 'One row per attribute whose values are being moved or converted: how far it has come. Written with each batch; see eav.stat_attribute_moves.';
+COMMENT ON TABLE eav.attribute_moves IS 'One row per attribute whose values are being moved or converted: how far it has come. Written with each batch; see eav.stat_attribute_moves. Not dumped: a move must not begin in a database that is still being restored.';
 -- The worker looks into the table after this, and not before.
 CREATE TRIGGER registry_changed AFTER INSERT ON eav.attribute_moves
     FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
+
+CREATE FUNCTION eav._is_moving(tenant_id bigint, attribute_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM eav.attribute_moves m
+                   WHERE m.tenant_id = _is_moving.tenant_id
+                     AND m.attribute_id = _is_moving.attribute_id);
+END;
+COMMENT ON FUNCTION eav._is_moving(bigint, integer) IS 'Internal: true when values of the attribute are being moved or converted.';
 
 -- An attribute that has only been cleared so far gets its projection with its first value, by the type
 -- of that, unless somebody has said where it belongs.
 CREATE FUNCTION eav._has_chosen_projection(tenant_id bigint, attribute_id integer) RETURNS boolean
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM eav.attribute_moves m
-                   WHERE m.tenant_id = _has_chosen_projection.tenant_id
-                     AND m.attribute_id = _has_chosen_projection.attribute_id)
+    SELECT eav._is_moving(tenant_id, attribute_id)
         OR EXISTS (SELECT FROM eav.attribute_changes c
                    WHERE c.tenant_id = _has_chosen_projection.tenant_id
                      AND c.attribute_id = _has_chosen_projection.attribute_id
@@ -88,9 +95,10 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'projection is not valid',
             DETAIL = format('"%s" is no projection.', projection),
             HINT = 'Allowed are hot, live, current and none.';
-    ELSIF known.projection = projection THEN
+    ELSIF known.projection = projection
+          AND (known.moving_from IS NULL OR eav._is_moving(known.tenant_id, known.attribute_id)) THEN
         RETURN false;
-    ELSIF (array_position(ranks, projection) > array_position(ranks, known.projection)) <> upwards
+    ELSIF known.projection <> projection AND (array_position(ranks, projection) > array_position(ranks, known.projection)) <> upwards
     THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s is %s than the projection that attribute "%s" has',
@@ -101,8 +109,9 @@ BEGIN
     END IF;
     UPDATE eav.attributes a
     SET projection = _set_projection.projection,
-        moving_from = array_remove(coalesce(known.moving_from, '{}') || known.projection,
-                                   _set_projection.projection)
+        moving_from = CASE WHEN known.projection = _set_projection.projection THEN known.moving_from
+                      ELSE array_remove(coalesce(known.moving_from, '{}') || known.projection,
+                                        _set_projection.projection) END
     WHERE a.tenant_id = known.tenant_id AND a.attribute_id = known.attribute_id;
     INSERT INTO eav.attribute_moves AS m (tenant_id, attribute_id, change, old_value, new_value)
     VALUES (known.tenant_id, known.attribute_id, 'projection', known.projection, projection)
@@ -171,14 +180,17 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'on_failure is not valid',
             DETAIL = format('It is "%s".', on_failure),
             HINT = 'Allowed are error, clear and keep.';
-    ELSIF known.moving_from IS NOT NULL
-          OR EXISTS (SELECT FROM eav.attribute_moves m
-                     WHERE m.tenant_id = known.tenant_id AND m.attribute_id = known.attribute_id)
-    THEN
+    ELSIF eav._is_moving(known.tenant_id, known.attribute_id) THEN
         RAISE object_in_use USING
             MESSAGE = format('values of attribute "%s" are being moved', known.name),
             HINT = 'eav.stat_attribute_moves says how far it has come.';
-    ELSIF known.data_type = data_type AND NOT known.is_inferred THEN
+    ELSIF known.moving_from <> ARRAY[known.projection] THEN
+        RAISE object_in_use USING
+            MESSAGE = format('values of attribute "%s" were being moved when the database was dumped',
+                             known.name),
+            HINT = format('Begin anew with eav.promote_attribute() or eav.demote_attribute() to %s.',
+                          known.projection);
+    ELSIF known.data_type = data_type AND NOT known.is_inferred AND known.moving_from IS NULL THEN
         RETURN false;
     ELSIF known.data_type NOT IN ('text', 'json') AND data_type NOT IN ('text', 'json')
           AND known.data_type <> data_type
@@ -210,7 +222,9 @@ BEGIN
         END IF;
     END IF;
     UPDATE eav.attributes a
-    SET data_type = alter_attribute_type.data_type, is_inferred = false
+    SET data_type = alter_attribute_type.data_type, is_inferred = false,
+        -- Where values of the old type are.
+        moving_from = ARRAY[known.projection]
     WHERE a.tenant_id = known.tenant_id AND a.attribute_id = known.attribute_id;
     INSERT INTO eav.attribute_moves (tenant_id, attribute_id, change, old_value, new_value,
                                      clears_failed)
