@@ -172,7 +172,8 @@ SELECT is_empty($$
 
 -- Every function pins its search_path, but for internal C functions that look nothing up, and
 -- bodies in the SQL standard's form, which were resolved when they were created.
-SELECT ok(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] OR p.prosqlbody IS NOT NULL
+-- Aggregates call functions that do.
+SELECT ok(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] OR p.prosqlbody IS NOT NULL OR p.prokind = 'a'
           OR (l.lanname = 'c' AND NOT p.prosecdef), name || ' pins its search_path')
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 JOIN pg_language l ON l.oid = p.prolang ORDER BY name;
@@ -210,7 +211,9 @@ SELECT set_eq(
     $$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) AS o JOIN pg_class c ON c.oid = o
       WHERE e.extname = 'eav_ext'$$,
     ARRAY['tenants', 'tenant_id_seq', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
-          'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'attribute_rollups', 'attribute_rollups_daily', 'rollup_pending', 'partition_policy', 'flush_backlog',
+          'attribute_changes', 'attribute_changes_seq', 'attribute_moves', 'entity_values_current',
+          'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'attribute_rollups',
+          'attribute_rollups_daily', 'rollup_pending', 'partition_policy', 'flush_backlog',
           'flush_backlog_seq', 'ingest_gaps', 'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq', 'nodes', 'freshness_budget'],
     'tables that are dumped');
 SELECT is_empty($$
