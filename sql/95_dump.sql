@@ -18,7 +18,7 @@ SELECT pg_catalog.pg_extension_config_dump('eav.attribute_indexes', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_jsonb', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_values_current', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_rollups', '');
-SELECT pg_catalog.pg_extension_config_dump('eav.rollup_pending', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.attribute_rollups_daily', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.partition_policy', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.flush_backlog', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.flush_backlog_seq', '');
