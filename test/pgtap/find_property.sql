@@ -213,6 +213,7 @@ CREATE PROCEDURE learn(tenant bigint) LANGUAGE sql AS $$
     INSERT INTO known SELECT name, data_type FROM eav.attributes WHERE tenant_id = tenant ORDER BY name;
     INSERT INTO known SELECT k.* FROM known k, generate_series(1, 8) WHERE k.name IN (
         SELECT name FROM known ORDER BY random() LIMIT 5);
+    INSERT INTO known SELECT k.* FROM known k, generate_series(1, 3) WHERE data_type = 'json';
     INSERT INTO known SELECT document_name, data_type FROM eav.attributes
     WHERE tenant_id = tenant AND document_name IS NOT NULL;
     INSERT INTO known VALUES ('never was', 'text'), ('', 'int');
@@ -228,7 +229,7 @@ DECLARE
     value text := pick(type);
 BEGIN
     RETURN CASE
-        WHEN type = 'json' THEN one_of('null', '1', '5', '5.00', '"a"', '"text"', 'true', 'false', '0.1')
+        WHEN type = 'json' THEN one_of('null', '1', '1', '5', '5.00', '"a"', '"text"', 'true', 'false', '0.1')
         WHEN random() < 0.03 THEN 'null'
         WHEN type = 'timestamp' THEN to_jsonb(value::timestamptz)::text
         WHEN type = 'float' THEN to_jsonb(value::float)::text
@@ -246,7 +247,9 @@ CREATE FUNCTION path(root text, known known) RETURNS text LANGUAGE plpgsql VOLAT
 DECLARE
     member CONSTANT text := root || '.' || key(known.name);
 BEGIN
-    IF random() < 0.72 THEN
+    IF known.data_type = 'json' AND random() < 0.5 THEN
+        RETURN member || one_of('.a', '.a', '.a', '.a.b', '.b', '[*]', '[*].a', '.a.b[*]');
+    ELSIF random() < 0.72 THEN
         RETURN member;
     ELSIF random() < 0.7 THEN
         RETURN member || one_of('[*]', '[0]', '[last]', '[1 to 2]', '.a', '.a.b', '[*].a', '.*', '.**',
