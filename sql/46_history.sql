@@ -21,6 +21,23 @@ END
 $$;
 COMMENT ON FUNCTION eav._attribute_to_read(bigint, text) IS 'Internal: the attribute with this name, or that had it; null with a NOTICE when there is none, null for null.';
 
+CREATE FUNCTION eav._document_value(value_text text, value_int bigint, value_float double precision,
+                                    value_numeric numeric, value_bool boolean,
+                                    value_time timestamptz, value_json jsonb)
+    RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(to_jsonb(value_text), to_jsonb(value_int), to_jsonb(value_float),
+                    to_jsonb(value_numeric), to_jsonb(value_bool),
+                    to_jsonb(CASE WHEN isfinite(value_time)
+                                  THEN regexp_replace(
+                                           to_jsonb(value_time AT TIME ZONE 'UTC') #>> '{}',
+                                           '( BC)?$', '+00:00\1')
+                                  ELSE value_time::text END),
+                    value_json);
+END;
+COMMENT ON FUNCTION eav._document_value(text, bigint, double precision, numeric, boolean, timestamptz, jsonb) IS 'Internal: the columns of a row of history as its value would be in a document, whatever the settings of the session; null for a clearing.';
+
 CREATE FUNCTION eav._bucket_width(width interval) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -49,9 +66,8 @@ CREATE FUNCTION eav.entity_history(tenant_id bigint, entity_id bigint, attribute
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT h.observed_at, h.ingested_at,
-           coalesce(to_jsonb(h.value_text), to_jsonb(h.value_int), to_jsonb(h.value_float),
-                    to_jsonb(h.value_numeric), to_jsonb(h.value_bool), to_jsonb(h.value_time),
-                    h.value_json),
+           eav._document_value(h.value_text, h.value_int, h.value_float, h.value_numeric,
+                               h.value_bool, h.value_time, h.value_json),
            num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time, h.value_text,
                         h.value_numeric, h.value_json) = 0
     FROM eav.entity_values_ts h
@@ -68,16 +84,15 @@ BEGIN ATOMIC
     ORDER BY h.observed_at, h.ingested_at;
 END;
 COMMENT ON FUNCTION eav.entity_history(bigint, bigint, text, timestamptz, timestamptz) IS
-'Returns all values that an attribute of an entity ever had, the oldest first, by observed_at and then ingested_at. from_time, to_time: of observed_at, the first included and the last not; null for no limit. value: as in a document; null where the attribute was cleared. Give from_time to leave older partitions unread. An unknown attribute is a NOTICE and no row; null for one of the first three is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(). Raises nothing of its own.';
+'Returns all values that an attribute of an entity ever had, the oldest first, by observed_at and then ingested_at. from_time, to_time: of observed_at, the first included and the last not; null for no limit. value: as in a document; null where the attribute was cleared. Give from_time to leave older partitions unread. An unknown attribute is a NOTICE and no row; null for one of the first three is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read() and eav._document_value(). Raises nothing of its own.';
 
 CREATE FUNCTION eav.value_at(tenant_id bigint, entity_id bigint, attribute text, as_of timestamptz)
     RETURNS TABLE (value jsonb, observed_at timestamptz, ingested_at timestamptz)
     LANGUAGE sql STABLE ROWS 1
 BEGIN ATOMIC
     SELECT v.value, v.observed_at, v.ingested_at
-    FROM (SELECT coalesce(to_jsonb(h.value_text), to_jsonb(h.value_int), to_jsonb(h.value_float),
-                          to_jsonb(h.value_numeric), to_jsonb(h.value_bool),
-                          to_jsonb(h.value_time), h.value_json) AS value,
+    FROM (SELECT eav._document_value(h.value_text, h.value_int, h.value_float, h.value_numeric,
+                                     h.value_bool, h.value_time, h.value_json) AS value,
                  h.observed_at, h.ingested_at
           FROM eav.entity_values_ts h
           WHERE h.tenant_id = value_at.tenant_id
@@ -90,7 +105,7 @@ BEGIN ATOMIC
     WHERE v.value IS NOT NULL;
 END;
 COMMENT ON FUNCTION eav.value_at(bigint, bigint, text, timestamptz) IS
-'Returns the value that an attribute of an entity had at a time, as far as it is known today: the newest with observed_at up to as_of, values that arrived later included. No row when it had none yet or was cleared, and for a null argument; an unknown attribute is a NOTICE. value: as in a document. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(). Raises nothing of its own.';
+'Returns the value that an attribute of an entity had at a time, as far as it is known today: the newest with observed_at up to as_of, values that arrived later included. No row when it had none yet or was cleared, and for a null argument; an unknown attribute is a NOTICE. value: as in a document. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read() and eav._document_value(). Raises nothing of its own.';
 
 CREATE FUNCTION eav._newest_add(state internal, value jsonb, observed_at timestamptz,
                                 ingested_at timestamptz)
@@ -120,9 +135,8 @@ BEGIN ATOMIC
     FROM (SELECT n.*, CASE WHEN eav._is_summed(n.any_number) THEN n.any_number END AS number
           FROM (SELECT date_bin(eav._bucket_width(width), h.observed_at,
                                 '0001-01-01 00:00:00+00'::timestamptz) AS bucket,
-                       coalesce(to_jsonb(h.value_text), to_jsonb(h.value_int),
-                                to_jsonb(h.value_float), to_jsonb(h.value_numeric),
-                                to_jsonb(h.value_bool), to_jsonb(h.value_time), h.value_json)
+                       eav._document_value(h.value_text, h.value_int, h.value_float, h.value_numeric,
+                                           h.value_bool, h.value_time, h.value_json)
                            AS value,
                        coalesce(h.value_int::numeric, h.value_float::numeric, h.value_numeric)
                            AS any_number,
@@ -145,4 +159,4 @@ BEGIN ATOMIC
     ORDER BY v.bucket;
 END;
 COMMENT ON FUNCTION eav.time_buckets(bigint, text, interval, timestamptz, timestamptz) IS
-'Returns the values of an attribute, of all entities of a tenant, summed up by buckets of observed_at, the oldest first; buckets without values are left out. width: length of a bucket, any that is positive and has no months. Buckets begin at whole multiples of it, in UTC, weeks on Monday. from_time, to_time: of observed_at, the first included and the last not; null for no limit. Give from_time to leave older partitions unread. value_count: values, without clearings. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. last_value: the newest, as in a document; of several equally new ones any. Read from history, so that it is never behind the flush. An unknown attribute is a NOTICE and no row; a null tenant_id or attribute is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(), eav._bucket_width(), eav._is_summed(), and eav._newest(). Raises null_value_not_allowed (22004) for a null width, and invalid_parameter_value (22023) for a width that is not positive or has months.';
+'Returns the values of an attribute, of all entities of a tenant, summed up by buckets of observed_at, the oldest first; buckets without values are left out. width: length of a bucket, any that is positive and has no months. Buckets begin at whole multiples of it, in UTC, weeks on Monday. from_time, to_time: of observed_at, the first included and the last not; null for no limit. Give from_time to leave older partitions unread. value_count: values, without clearings. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. last_value: the newest, as in a document; of several equally new ones any. Read from history, so that it is never behind the flush. An unknown attribute is a NOTICE and no row; a null tenant_id or attribute is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(), eav._document_value(), eav._bucket_width(), eav._is_summed(), and eav._newest(). Raises null_value_not_allowed (22004) for a null width, and invalid_parameter_value (22023) for a width that is not positive or has months.';

@@ -27,7 +27,7 @@ FROM (SELECT r.tenant_id,
              min(r.first_observed_at) AS first_observed_at,
              max(r.last_observed_at) AS last_observed_at,
              max(r.last_ingested_at) AS last_ingested_at
-      FROM eav.attribute_rollups r
+      FROM eav.attribute_rollups_daily r
       GROUP BY r.tenant_id, r.attribute_id
       HAVING sum(r.value_count + r.cleared_count) > 0) AS s
 LEFT JOIN eav.attributes a ON a.tenant_id = s.tenant_id AND a.attribute_id = s.attribute_id;

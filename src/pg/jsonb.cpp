@@ -31,11 +31,6 @@ JsonbValue numeric_value(Numeric number) {
   return result;
 }
 
-JsonbValue numeric_text_value(Datum cstring) {
-  return numeric_value(DatumGetNumeric(
-      DirectFunctionCall3(numeric_in, cstring, ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
-}
-
 JsonbValue float_value(double number) {
   if (std::isnan(number)) {
     return string_value("NaN");
@@ -48,7 +43,7 @@ JsonbValue float_value(double number) {
   if (number == std::trunc(number) && std::fabs(number) < exact) {
     return numeric_value(int64_to_numeric(static_cast<int64>(number)));
   }
-  return numeric_text_value(DirectFunctionCall1(float8out, Float8GetDatum(number)));
+  return numeric_value(DatumGetNumeric(ingest::numeric_of(number)));
 }
 
 bool equal(const JsonbValue& left, const JsonbValue& right) {

@@ -41,8 +41,12 @@ void EntityRows::step(ScanDirection direction) {
 }
 
 TupleTableSlot* EntityRows::seek(int64 at_least) {
+  // Ids are mostly given one after the other.
   constexpr int max_steps = 4;
-  bool is_near = is_positioned_ && from_ <= at_least;
+  constexpr uint64 max_gap = 16;
+  bool is_near = is_positioned_ && from_ <= at_least &&
+                 (row_ == nullptr || at_ >= at_least ||
+                  static_cast<uint64>(at_least) - static_cast<uint64>(at_) <= max_gap);
   if (is_near) {
     for (int i = 0; i < max_steps && row_ != nullptr && at_ < at_least; ++i) {
       step(ForwardScanDirection);

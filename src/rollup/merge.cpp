@@ -1,4 +1,5 @@
-// eav.attribute_rollups: what history holds, summed up by attribute and hour.
+// eav.attribute_rollups and eav.attribute_rollups_daily: what history holds, summed up by attribute
+// and hour, and by day.
 //
 // Two steps, so that no flush ever waits for a row of the rollups, nor a client for a flush:
 //   note    who writes history appends the sums of his batch to eav.rollup_pending, in the same
@@ -14,8 +15,9 @@
 // that has noted something, or a dump reads it, the merge does not wait for that one and deletes
 // rows, as it does while there are few.
 //
-// Hours that are too old to be kept go back to pending, as part of the row that an attribute has
-// for all that has no hour: so the totals of an attribute stay as they are.
+// The same goes into a row for the day, with which questions about many hours are answered, and
+// which stays when hours expire. How many entities have an attribute stands in a row of its own
+// there, with the bucket -infinity.
 #include "eav/rollup/merge.hpp"
 
 #include "eav/pg/catalog.hpp"
@@ -59,21 +61,44 @@ bool is_any_pending() {
   return SPI_processed > 0;
 }
 
-// By DELETE, or leaving them there.
+// By DELETE, or leaving them there. Hours are summed up first: their days come from those.
 int64 add_pending(bool by_delete) {
   static pg::Statement add(
       "WITH deleted AS (DELETE FROM eav.rollup_pending WHERE $1 RETURNING *), "
       "taken AS MATERIALIZED ("
       "SELECT * FROM deleted UNION ALL SELECT * FROM eav.rollup_pending WHERE NOT $1), "
-      "added AS (INSERT INTO eav.attribute_rollups AS r (tenant_id, attribute_id, bucket, "
+      "summed AS MATERIALIZED (SELECT tenant_id, attribute_id, bucket, "
+      "sum(value_count)::bigint AS value_count, sum(cleared_count)::bigint AS cleared_count, "
+      "sum(number_count)::bigint AS number_count, sum(new_entities)::bigint AS new_entities, "
+      "min(min_value) AS min_value, max(max_value) AS max_value, sum(sum_value) AS sum_value, "
+      "min(first_observed_at) AS first_observed_at, max(last_observed_at) AS last_observed_at, "
+      "max(last_ingested_at) AS last_ingested_at "
+      "FROM taken GROUP BY tenant_id, attribute_id, bucket "
+      "ORDER BY tenant_id, attribute_id, bucket), "
+      "hours AS (INSERT INTO eav.attribute_rollups AS r (tenant_id, attribute_id, bucket, "
+      "value_count, cleared_count, number_count, min_value, max_value, sum_value, "
+      "first_observed_at, last_observed_at, last_ingested_at) "
+      "SELECT tenant_id, attribute_id, bucket, value_count, cleared_count, number_count, "
+      "min_value, max_value, sum_value, first_observed_at, last_observed_at, last_ingested_at "
+      "FROM summed WHERE bucket > '-infinity' "
+      "ON CONFLICT (tenant_id, attribute_id, bucket) DO UPDATE SET "
+      "value_count = r.value_count + EXCLUDED.value_count, "
+      "cleared_count = r.cleared_count + EXCLUDED.cleared_count, "
+      "number_count = r.number_count + EXCLUDED.number_count, "
+      "min_value = least(r.min_value, EXCLUDED.min_value), "
+      "max_value = greatest(r.max_value, EXCLUDED.max_value), "
+      "sum_value = coalesce(r.sum_value + EXCLUDED.sum_value, r.sum_value, EXCLUDED.sum_value), "
+      "first_observed_at = least(r.first_observed_at, EXCLUDED.first_observed_at), "
+      "last_observed_at = greatest(r.last_observed_at, EXCLUDED.last_observed_at), "
+      "last_ingested_at = greatest(r.last_ingested_at, EXCLUDED.last_ingested_at)), "
+      "days AS (INSERT INTO eav.attribute_rollups_daily AS r (tenant_id, attribute_id, bucket, "
       "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
       "first_observed_at, last_observed_at, last_ingested_at) "
-      "SELECT tenant_id, attribute_id, bucket, sum(value_count)::bigint, "
-      "sum(cleared_count)::bigint, sum(number_count)::bigint, sum(new_entities)::bigint, "
+      "SELECT tenant_id, attribute_id, date_trunc('day', bucket, 'UTC') AS day, "
+      "sum(value_count), sum(cleared_count), sum(number_count), sum(new_entities), "
       "min(min_value), max(max_value), sum(sum_value), "
       "min(first_observed_at), max(last_observed_at), max(last_ingested_at) "
-      "FROM taken GROUP BY tenant_id, attribute_id, bucket ORDER BY tenant_id, attribute_id, "
-      "bucket "
+      "FROM summed GROUP BY tenant_id, attribute_id, day ORDER BY tenant_id, attribute_id, day "
       "ON CONFLICT (tenant_id, attribute_id, bucket) DO UPDATE SET "
       "value_count = r.value_count + EXCLUDED.value_count, "
       "cleared_count = r.cleared_count + EXCLUDED.cleared_count, "
@@ -116,45 +141,34 @@ int64 merge(pg::OnLock on_lock) {
 }
 
 int64 expire(pg::OnLock on_lock) {
-  static pg::Statement move(
-      "WITH expired AS (DELETE FROM eav.attribute_rollups WHERE ctid = ANY (ARRAY("
-      "SELECT ctid FROM eav.attribute_rollups WHERE bucket < $1 AND bucket > '-infinity' "
-      "LIMIT $2)) RETURNING *) "
-      "INSERT INTO eav.rollup_pending (tenant_id, attribute_id, bucket, "
-      "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
-      "first_observed_at, last_observed_at, last_ingested_at) "
-      "SELECT tenant_id, attribute_id, '-infinity', "
-      "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
-      "first_observed_at, last_observed_at, last_ingested_at FROM expired",
+  static pg::Statement remove(
+      "DELETE FROM eav.attribute_rollups WHERE ctid = ANY (ARRAY("
+      "SELECT ctid FROM eav.attribute_rollups WHERE bucket < $1 LIMIT $2))",
       {TIMESTAMPTZOID, INT8OID});
   if (settings.rollup_retention == 0 || !take_turn(on_lock)) {
     return 0;
   }
-  move.run({TimestampTzGetDatum(oldest_kept_hour()), Int64GetDatum(most_expired)});
+  remove.run({TimestampTzGetDatum(oldest_kept_hour()), Int64GetDatum(most_expired)});
   return static_cast<int64>(SPI_processed);
 }
 
-// Under one snapshot, which sees a transaction in history and in pending, or in neither.
+// The first statement has one snapshot, which sees a transaction in history and in pending, or in
+// neither.
 int64 rebuild() {
-  static pg::Statement replace(
-      "WITH cleared AS (DELETE FROM eav.rollup_pending), "
-      "computed AS MATERIALIZED (SELECT * FROM eav._computed_rollups()), "
-      "gone AS (DELETE FROM eav.attribute_rollups r WHERE NOT EXISTS (SELECT FROM computed c "
-      "WHERE c.tenant_id = r.tenant_id AND c.attribute_id = r.attribute_id "
-      "AND c.bucket = r.bucket) RETURNING 1), "
-      "written AS (INSERT INTO eav.attribute_rollups AS r SELECT * FROM computed "
-      "ON CONFLICT (tenant_id, attribute_id, bucket) DO UPDATE SET "
-      "value_count = EXCLUDED.value_count, cleared_count = EXCLUDED.cleared_count, "
-      "number_count = EXCLUDED.number_count, new_entities = EXCLUDED.new_entities, "
-      "min_value = EXCLUDED.min_value, max_value = EXCLUDED.max_value, "
-      "sum_value = EXCLUDED.sum_value, first_observed_at = EXCLUDED.first_observed_at, "
-      "last_observed_at = EXCLUDED.last_observed_at, last_ingested_at = EXCLUDED.last_ingested_at "
-      "WHERE (r.*) IS DISTINCT FROM (EXCLUDED.*) RETURNING 1) "
-      "SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM written)",
+  static pg::Statement start_anew(
+      "WITH pending AS (DELETE FROM eav.rollup_pending), "
+      "hours AS (DELETE FROM eav.attribute_rollups), "
+      "days AS (DELETE FROM eav.attribute_rollups_daily) "
+      "INSERT INTO eav.rollup_pending (tenant_id, attribute_id, bucket, "
+      "value_count, cleared_count, number_count, new_entities, min_value, max_value, sum_value, "
+      "first_observed_at, last_observed_at, last_ingested_at) "
+      "SELECT * FROM eav._computed_rollups()",
       {});
   take_turn(pg::OnLock::wait);
-  replace.run({});
-  return DatumGetInt64(pg::cell(0, 1).value);
+  start_anew.run({});
+  const auto computed = static_cast<int64>(SPI_processed);
+  add_pending(true);
+  return computed;
 }
 
 }  // namespace eav::rollup

@@ -76,9 +76,13 @@ SELECT tenant_id, attribute_id, bucket, sum(value_count) AS value_count,
        sum(new_entities) AS new_entities, min(min_value) AS min_value, max(max_value) AS max_value,
        sum(sum_value) AS sum_value, min(first_observed_at) AS first_observed_at,
        max(last_observed_at) AS last_observed_at, max(last_ingested_at) AS last_ingested_at
-FROM (SELECT tenant_id, attribute_id, bucket, value_count, cleared_count, number_count, new_entities,
+FROM (SELECT tenant_id, attribute_id, bucket, value_count, cleared_count, number_count, 0 AS new_entities,
              min_value, max_value, sum_value, first_observed_at, last_observed_at, last_ingested_at
       FROM eav.attribute_rollups
+      UNION ALL
+      SELECT tenant_id, attribute_id, bucket, value_count, cleared_count, number_count, new_entities,
+             min_value, max_value, sum_value, first_observed_at, last_observed_at, last_ingested_at
+      FROM eav.attribute_rollups_daily WHERE bucket = '-infinity'
       UNION ALL
       SELECT tenant_id, attribute_id, bucket, value_count, cleared_count, number_count, new_entities,
              min_value, max_value, sum_value, first_observed_at, last_observed_at, last_ingested_at
@@ -102,6 +106,21 @@ CREATE FUNCTION differences(tenant bigint)
                     > e.number_count * greatest(abs(e.min_value), abs(e.max_value)) * 1e-13
                ELSE e.sum_value IS DISTINCT FROM s.sum_value END
 $$;
+-- Days are the sums of their hours, at any time.
+CREATE VIEW wrong_day AS
+SELECT tenant_id, attribute_id, bucket, d.value_count AS stored, h.value_count AS expected
+FROM (SELECT * FROM eav.attribute_rollups_daily WHERE bucket > '-infinity') AS d
+FULL JOIN (
+    SELECT tenant_id, attribute_id, date_trunc('day', bucket, 'UTC') AS bucket, sum(value_count) AS value_count,
+           sum(cleared_count) AS cleared_count, sum(number_count) AS number_count, min(min_value) AS min_value,
+           max(max_value) AS max_value, sum(sum_value) AS sum_value, min(first_observed_at) AS first_observed_at,
+           max(last_observed_at) AS last_observed_at, max(last_ingested_at) AS last_ingested_at
+    FROM eav.attribute_rollups GROUP BY 1, 2, 3) AS h USING (tenant_id, attribute_id, bucket)
+WHERE (d.value_count, d.cleared_count, d.number_count, d.min_value, d.max_value, d.sum_value,
+       d.first_observed_at, d.last_observed_at, d.last_ingested_at, d.new_entities)
+      IS DISTINCT FROM
+      (h.value_count, h.cleared_count, h.number_count, h.min_value, h.max_value, h.sum_value,
+       h.first_observed_at, h.last_observed_at, h.last_ingested_at, 0);
 CREATE TABLE mismatch (seed integer, step integer, found text);
 CREATE TABLE compared (seed integer, step integer, merged bigint, pending bigint);
 
@@ -157,6 +176,7 @@ $$;
 
 CREATE PROCEDURE compare(seed integer, tenant bigint, step integer) LANGUAGE sql AS $$
     INSERT INTO mismatch SELECT seed, step, d::text FROM differences(tenant) AS d;
+    INSERT INTO mismatch SELECT seed, step, d::text FROM wrong_day AS d WHERE d.tenant_id = tenant;
     INSERT INTO compared SELECT seed, step, (SELECT count(*) FROM eav.attribute_rollups WHERE tenant_id = tenant),
                                 (SELECT count(*) FROM eav.rollup_pending WHERE tenant_id = tenant);
 $$;
@@ -346,15 +366,20 @@ SELECT is_empty($$
     FULL JOIN (SELECT * FROM expected WHERE bucket > '-infinity') AS e USING (tenant_id, attribute_id, bucket)
     WHERE (h.value_count, h.min_value) IS DISTINCT FROM (e.value_count, e.min_value)$$, 'hourly_rollups');
 
--- Hours that are too old are summed up, a row for each attribute; nothing else is lost.
+-- Hours that are too old go, their days stay.
 CREATE TABLE before AS SELECT * FROM eav.mv_entity_attribute_stats;
 ALTER SYSTEM SET eav.rollup_retention = '10h';
 SELECT pg_reload_conf() \g /dev/null
 SELECT pg_sleep(0.2) \g /dev/null
 SELECT cmp_ok(eav._expire_rollups(), '>', 0::bigint, 'hours expire');
-SELECT lives_ok('SELECT eav.refresh_stats()', 'they are merged');
+SELECT lives_ok('SELECT eav.refresh_stats()', 'the statistics are computed again');
 SELECT is_empty('SELECT * FROM eav.hourly_rollups WHERE bucket < now() - interval ''12 hours''', 'they are gone');
 SELECT set_eq('SELECT * FROM eav.mv_entity_attribute_stats', 'SELECT * FROM before', 'but not from the statistics');
+SELECT set_eq('SELECT t.name, d.attribute, d.value_count, d.min_value
+               FROM eav.tenants t, eav.value_distribution(t.tenant_id, NULL, ''30 hours'') AS d',
+              'SELECT t.name, h.name AS attribute, count(value), min(number) FROM history h JOIN eav.tenants t USING (tenant_id)
+               WHERE observed_at >= date_trunc(''day'', now() - interval ''30 hours'') GROUP BY 1, 2',
+              'where hours are gone, a distribution begins with a whole day');
 SELECT is(eav._expire_rollups(), 0::bigint, 'once');
 ALTER SYSTEM RESET eav.rollup_retention;
 SELECT pg_reload_conf() \g /dev/null

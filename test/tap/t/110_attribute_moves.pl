@@ -183,6 +183,36 @@ subtest 'a change that is not committed moves nothing' => sub {
 		WHERE name = 'late'"), 7, 'and the value stays');
 };
 
+subtest 'who sets another goal' => sub {
+	$node->worker_off;
+	$node->ask("SELECT eav.demote_attribute(1, 'late', 'none')");
+	my ($first, $second, $mover) =
+	  map { $node->background_psql('postgres', on_error_stop => 1) } 1 .. 3;
+	my $phase = sub { $node->ask("SELECT phase FROM eav.stat_attribute_moves WHERE attribute = 'late'") };
+
+	# The batch does not wait for him, and leaves the move alone.
+	$first->query_safe("BEGIN; SELECT eav.promote_attribute(1, 'late', 'current')");
+	$mover->query_safe("SET lock_timeout = '5s'");
+	is($mover->query_safe('SELECT eav.move_attributes()'), 1, 'is not waited for');
+	is($phase->(), 'waiting', 'and finds the move as it was');
+	$first->query_safe('ROLLBACK');
+
+	# Who has written before the first goal was set does not stand for those before the second.
+	$first->query_safe("BEGIN; SELECT eav.upsert_hot_attributes(1, 1, '{\"late\": 8}')");
+	$node->ask("SELECT eav.promote_attribute(1, 'late', 'live')");
+	$mover->query_safe('SELECT eav.move_attributes()');
+	is($phase->(), 'waiting', 'the first writer is waited for');
+	$second->query_safe("BEGIN; SELECT eav.upsert_hot_attributes(1, 2, '{\"late\": 9}')");
+	$node->ask("SELECT eav.demote_attribute(1, 'late', 'current')");
+	$first->query_safe('COMMIT');
+	$mover->query_safe('SELECT eav.move_attributes()') for 1 .. 3;
+	is($phase->(), 'waiting', 'and then the second');
+	$second->query_safe('COMMIT');
+	$_->quit foreach $first, $second, $mover;
+	$node->worker_on;
+	check('afterwards');
+};
+
 subtest 'without a worker it is driven by hand' => sub {
 	$node->worker_off;
 	$node->ask("SELECT eav.demote_attribute(1, 'late', 'none')");
@@ -191,6 +221,37 @@ subtest 'without a worker it is driven by hand' => sub {
 	$node->worker_on;
 	is($node->ask("SELECT count(*) FROM eav.entity_values_current JOIN eav.attributes USING (attribute_id)
 		WHERE name = 'late'"), 0, 'the value has left');
+	check('afterwards');
+};
+
+subtest 'a dump that is taken during a move' => sub {
+	$node->worker_off;
+	$node->ask("SELECT eav.register_attribute(1, 'moved', 'int', 'hot')");
+	$node->ask("INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value_int)
+		SELECT 1, e, 'moved', e FROM generate_series(1, $entities) e");
+	$node->flush;
+	$node->ask("SELECT eav.demote_attribute(1, 'moved', 'current'); ");
+	EavCluster::wait_until('it is under way',
+		sub { $node->ask('SELECT eav.move_attributes(100)');
+			$node->ask('SELECT sum(entities_done) FROM eav.stat_attribute_moves') > 0 });
+	$node->ask('CREATE DATABASE restored');
+	my $dump = $node->basedir . '/dump.sql';
+	$node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], 'it is dumped');
+	$node->worker_on;
+	$node->command_ok([ 'psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('restored') ],
+		'and restored, with a worker at work');
+	$node->wait_for_worker('restored');
+	my $found = "SELECT count(*) FROM generate_series(1, $entities) e
+		WHERE eav.get_entity(1, e, '{moved}') = jsonb_build_object('moved', e)";
+	is($node->ask($found, 'restored'), $entities, 'all values are found, wherever they are');
+	is($node->ask("SELECT moving_from FROM eav.attributes WHERE name = 'moved'", 'restored'), '{hot}',
+		'the attribute is still under way');
+	is($node->ask("SELECT eav.demote_attribute(1, 'moved')", 'restored'), 't', 'the move begins anew');
+	ok($node->wait_for('SELECT count(*) FROM eav.attribute_moves', 0, 'restored'), 'and ends');
+	is($node->ask("SELECT count(*) FROM eav.entity_values_current c JOIN eav.attributes a USING (attribute_id)
+		WHERE a.name = 'moved'", 'restored'), $entities, 'with all values where they belong');
+	is($node->ask($found, 'restored'), $entities, 'and found');
+	$node->ask('DROP DATABASE restored');
 	check('afterwards');
 };
 
