@@ -13,13 +13,13 @@
 #                 BENCH_DENSITIES="2 20" values an hour and attribute
 #
 # BENCH_FULL=1 is 1,000,000 entities in questions, and growth to 5,000,000: hours, and 60 GB of disk.
-# BENCH_CALLS=300 for each question, BENCH_LIMIT=20 seconds at most for each.
+# BENCH_CALLS=300 for each question, BENCH_LIMIT=20 seconds at most for each, BENCH_PAGES=1000.
 # Tables are filled by SQL set by set and not through the flush, so that loading takes minutes.
 
 ENTITIES=${BENCH_ENTITIES:-${BENCH_FULL:+1000000}}
 ENTITIES=${ENTITIES:-100000}
 HOT=${BENCH_HOT:-20} COLD=${BENCH_COLD:-180}
-CALLS=${BENCH_CALLS:-300} LIMIT=${BENCH_LIMIT:-20}
+CALLS=${BENCH_CALLS:-300} LIMIT=${BENCH_LIMIT:-20} PAGES=${BENCH_PAGES:-1000}
 READING=$HERE/sql/reading
 
 for part in questions growth wide tiers distribution; do . "$HERE/reading/$part.sh"; done
@@ -34,7 +34,7 @@ bench_reading() {
 
 # Tables of this size are filled without WAL, which only the level minimal allows.
 start_reading_server() {
-    start_server eav.worker_enabled=off wal_level=minimal max_wal_senders=0 max_wal_size=4GB \
+    start_server eav.worker_enabled=off wal_level=minimal max_wal_senders=0 max_wal_size=2GB \
         autovacuum=off maintenance_work_mem=2GB "$@"
     query -f $READING/measure.sql
 }
@@ -44,7 +44,7 @@ load_reading() {
     local began=$SECONDS
     query -v entities="$1" -v hot="$2" -v cold="$3" -f $READING/registry.sql
     query -v hot="$2" -v cold="$3" -f $READING/documents.sql
-    progress "documents of $1 entities, and $(($1 / 10)) of another tenant" "$began"
+    progress "documents of $1 entities, and $(($1 / 20)) of another tenant" "$began"
     query -v hot="$2" -v cold="$3" -f $READING/current.sql
     progress "$(query -c 'SELECT count(*) FROM eav.entity_values_current') cold values" "$began"
     query -f $READING/current_indexes.sql
@@ -57,7 +57,7 @@ progress() { printf '   %5d s  %s\n' $((SECONDS - $2)) "$1"; }
 # ask FILE TITLE: runs the questions of a script and shows what has been measured.
 ask() {
     query -c 'TRUNCATE bench.call' -v calls="$CALLS" -v seconds="$LIMIT" -v entities="$ENTITIES" \
-        -v hot="$HOT" -v cold="$COLD" -f "$READING/$1.sql" >/dev/null
+        -v hot="$HOT" -v cold="$COLD" -v pages="$PAGES" -f "$READING/$1.sql" >/dev/null
     show_calls "$2"
 }
 
@@ -74,7 +74,7 @@ show_sizes() { # TITLE
     local relation bytes size tuples
     printf '   %-54s %10s %14s %16s\n' "$1" size rows 'bytes an entity'
     while IFS='|' read -r relation bytes size tuples; do
-        printf '   %-54s %10s %14s %16s\n' "$relation" "$size" "$tuples" $((bytes / (ENTITIES + ENTITIES / 10)))
+        printf '   %-54s %10s %14s %16s\n' "$relation" "$size" "$tuples" $((bytes / (ENTITIES + ENTITIES / 20)))
         record reading "$1 $relation" 1 bytes "$bytes"
     done < <(query -f $READING/sizes.sql)
 }
