@@ -9,6 +9,12 @@ CREATE FUNCTION eav.is_valid_name(name text) RETURNS boolean
 COMMENT ON FUNCTION eav.is_valid_name(text) IS
 'True when the text may name a tenant, an entity or an attribute: 1 to 255 bytes and no control characters. Null for null. Raises nothing.';
 
+-- current_setting() knows settings only when the library has been loaded; this loads it.
+CREATE FUNCTION eav._setting(name text) RETURNS text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eav_setting'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION eav._setting(text) IS 'Internal: the value of a setting, with its unit.';
+
 CREATE SEQUENCE eav.tenant_id_seq;
 CREATE TABLE eav.tenants (
     tenant_id bigint PRIMARY KEY DEFAULT nextval('eav.tenant_id_seq'),

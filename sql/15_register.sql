@@ -194,7 +194,7 @@ DECLARE
     default_projection CONSTANT text := CASE
         WHEN (SELECT count(*) FROM eav.attributes a
               WHERE a.tenant_id = wanted_tenant AND a.projection IN ('hot', 'live'))
-             >= current_setting('eav.max_hot_attributes')::integer THEN 'current'
+             >= eav._setting('eav.max_hot_attributes')::integer THEN 'current'
         WHEN wanted_type IN ('text', 'bool') THEN 'hot' ELSE 'live' END;
     known eav.attributes;
     new_id integer;
@@ -266,7 +266,9 @@ BEGIN
         SET is_inferred = false,
             data_type = wanted_type,
             projection = CASE WHEN a.data_type IS NOT NULL THEN a.projection
-                         ELSE coalesce(wanted_projection, default_projection) END
+                         WHEN wanted_projection IS NOT NULL THEN wanted_projection
+                         WHEN eav._has_chosen_projection(a.tenant_id, a.attribute_id) THEN a.projection
+                         ELSE default_projection END
         WHERE a.tenant_id = wanted_tenant AND a.attribute_id = known.attribute_id
           AND a.is_inferred AND a.data_type IS NOT DISTINCT FROM known.data_type;
         EXIT WHEN FOUND;

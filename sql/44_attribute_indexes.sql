@@ -142,6 +142,16 @@ BEGIN
                 ELSE 'Its projection is none: it has no current values.' END,
             HINT = 'Make it hot with eav.promote_attribute() first.';
     END IF;
+    -- All tenants share the table, and each of its writers opens and locks all of its indexes.
+    IF (SELECT count(*) FROM eav.attribute_indexes w
+        WHERE (w.tenant_id, w.attribute_id) <> (known.tenant_id, known.attribute_id))
+       >= eav._setting('eav.max_attribute_indexes')::integer THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+            MESSAGE = format('attribute "%s" cannot have an index: there are eav.max_attribute_indexes of them',
+                             known.name),
+            DETAIL = 'Every flush and every upsert of every tenant pays for each of them.',
+            HINT = 'Drop one that is used less, or demote the attribute to projection current, which is indexed for all.';
+    END IF;
     -- Asked for again: tried at once.
     INSERT INTO eav.attribute_indexes AS w (tenant_id, attribute_id)
     VALUES (known.tenant_id, known.attribute_id)
@@ -158,7 +168,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.create_attribute_index(bigint, text) IS
-'Asks for an index on the values of a hot attribute, for comparisons and for order, and returns its name. A background process builds it without blocking anybody, after the transaction has committed; eav.stat_attribute_indexes shows how far it is. Asked for again, an attempt that failed is repeated at once. For an attribute with projection current, whose values are indexed anyway, a NOTICE and the name of that index. A WARNING when the process could not be started: the flush worker starts it later. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown attribute, and object_not_in_prerequisite_state (55000) for one with projection live or none.';
+'Asks for an index on the values of a hot attribute, for comparisons and for order, and returns its name. A background process builds it without blocking anybody, after the transaction has committed; eav.stat_attribute_indexes shows how far it is. Asked for again, an attempt that failed is repeated at once. For an attribute with projection current, whose values are indexed anyway, a NOTICE and the name of that index. A WARNING when the process could not be started: the flush worker starts it later. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises program_limit_exceeded (54000) when there are eav.max_attribute_indexes of them already, null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown attribute, and object_not_in_prerequisite_state (55000) for one with projection live or none.';
 
 CREATE FUNCTION eav._forget_attribute_index(tenant_id bigint, attribute_id integer) RETURNS boolean
     LANGUAGE plpgsql VOLATILE

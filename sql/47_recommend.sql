@@ -100,7 +100,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     wanted_tenant CONSTANT bigint := tenant_id;
-    budget CONSTANT integer := current_setting('eav.max_hot_attributes')::integer;
+    budget CONSTANT integer := eav._setting('eav.max_hot_attributes')::integer;
     attribute_count bigint;
     sample_size bigint;
 BEGIN

@@ -21,22 +21,47 @@ CREATE TABLE eav.attribute_moves (
     passes integer NOT NULL DEFAULT 1,
     values_moved bigint NOT NULL DEFAULT 0,
     values_failed bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    last_error text,
+    next_attempt_at timestamptz NOT NULL DEFAULT '-infinity',
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, attribute_id)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE eav.attribute_moves IS 'One row per attribute whose values are being moved or converted: how far it has come. Written with each batch; see eav.stat_attribute_moves.';
+COMMENT ON TABLE eav.attribute_moves IS 'One row per attribute whose values are being moved or converted: how far it has come. Written with each batch; see eav.stat_attribute_moves. Not dumped: a move must not begin in a database that is still being restored.';
 -- The worker looks into the table after this, and not before.
 CREATE TRIGGER registry_changed AFTER INSERT ON eav.attribute_moves
     FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
+
+CREATE FUNCTION eav._is_moving(tenant_id bigint, attribute_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM eav.attribute_moves m
+                   WHERE m.tenant_id = _is_moving.tenant_id
+                     AND m.attribute_id = _is_moving.attribute_id);
+END;
+COMMENT ON FUNCTION eav._is_moving(bigint, integer) IS 'Internal: true when values of the attribute are being moved or converted.';
+
+-- An attribute that has only been cleared so far gets its projection with its first value, by the type
+-- of that, unless somebody has said where it belongs.
+CREATE FUNCTION eav._has_chosen_projection(tenant_id bigint, attribute_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT eav._is_moving(tenant_id, attribute_id)
+        OR EXISTS (SELECT FROM eav.attribute_changes c
+                   WHERE c.tenant_id = _has_chosen_projection.tenant_id
+                     AND c.attribute_id = _has_chosen_projection.attribute_id
+                     AND c.change = 'projection');
+END;
+COMMENT ON FUNCTION eav._has_chosen_projection(bigint, integer) IS 'Internal: true when somebody has changed the projection of the attribute.';
 
 CREATE VIEW eav.stat_attribute_moves WITH (security_invoker = true) AS
 SELECT m.tenant_id, m.attribute_id, a.name AS attribute, m.change, m.old_value, m.new_value,
        m.phase, m.started_at, m.started_by, m.updated_at, m.history_done, m.history_position,
        m.passes, m.entities_done, m.entities_total, m.entities_locked, m.values_moved,
-       m.values_failed
+       m.values_failed, m.failures, m.last_error, m.next_attempt_at
 FROM eav.attribute_moves m
 LEFT JOIN eav.attributes a ON a.tenant_id = m.tenant_id AND a.attribute_id = m.attribute_id;
-COMMENT ON VIEW eav.stat_attribute_moves IS 'One row per attribute whose values are being moved (change projection) or converted (change type). phase: waiting, for transactions that began before the change and have written values; history, when the newest values are fetched from history (history_done rows, up to history_position); entities, when the entities are gone through (entities_done of about entities_total in this pass, the passes-th; entities_locked of them were held by clients, and there will be another pass for them). A row goes when its move has ended; eav.attribute_changes then has one.';
+COMMENT ON VIEW eav.stat_attribute_moves IS 'One row per attribute whose values are being moved (change projection) or converted (change type). phase: waiting, for transactions that began before the change and have written values; history, when the newest values are fetched from history (history_done rows, up to history_position); entities, when the entities are gone through (entities_done of about entities_total in this pass, the passes-th; entities_locked of them were held by clients, and there will be another pass for them). A batch that fails is tried again at next_attempt_at, later and later; last_error says why. A row goes when its move has ended; eav.attribute_changes then has one.';
 
 CREATE FUNCTION eav._lock_attribute(tenant_id bigint, attribute text) RETURNS eav.attributes
     LANGUAGE plpgsql VOLATILE
@@ -70,9 +95,10 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'projection is not valid',
             DETAIL = format('"%s" is no projection.', projection),
             HINT = 'Allowed are hot, live, current and none.';
-    ELSIF known.projection = projection THEN
+    ELSIF known.projection = projection
+          AND (known.moving_from IS NULL OR eav._is_moving(known.tenant_id, known.attribute_id)) THEN
         RETURN false;
-    ELSIF (array_position(ranks, projection) > array_position(ranks, known.projection)) <> upwards
+    ELSIF known.projection <> projection AND (array_position(ranks, projection) > array_position(ranks, known.projection)) <> upwards
     THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s is %s than the projection that attribute "%s" has',
@@ -83,15 +109,17 @@ BEGIN
     END IF;
     UPDATE eav.attributes a
     SET projection = _set_projection.projection,
-        moving_from = array_remove(coalesce(known.moving_from, '{}') || known.projection,
-                                   _set_projection.projection)
+        moving_from = CASE WHEN known.projection = _set_projection.projection THEN known.moving_from
+                      ELSE array_remove(coalesce(known.moving_from, '{}') || known.projection,
+                                        _set_projection.projection) END
     WHERE a.tenant_id = known.tenant_id AND a.attribute_id = known.attribute_id;
     INSERT INTO eav.attribute_moves AS m (tenant_id, attribute_id, change, old_value, new_value)
     VALUES (known.tenant_id, known.attribute_id, 'projection', known.projection, projection)
     ON CONFLICT ON CONSTRAINT attribute_moves_pkey DO UPDATE
     SET new_value = EXCLUDED.new_value, phase = DEFAULT, xact = DEFAULT, updated_at = DEFAULT,
         history_position = DEFAULT, history_done = DEFAULT, last_entity_id = DEFAULT,
-        entities_done = DEFAULT, entities_locked = DEFAULT, passes = DEFAULT
+        entities_done = DEFAULT, entities_locked = DEFAULT, passes = DEFAULT,
+        failures = DEFAULT, last_error = DEFAULT, next_attempt_at = DEFAULT
     WHERE m.change = 'projection';
     IF NOT FOUND THEN
         RAISE object_in_use USING
@@ -152,14 +180,17 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'on_failure is not valid',
             DETAIL = format('It is "%s".', on_failure),
             HINT = 'Allowed are error, clear and keep.';
-    ELSIF known.moving_from IS NOT NULL
-          OR EXISTS (SELECT FROM eav.attribute_moves m
-                     WHERE m.tenant_id = known.tenant_id AND m.attribute_id = known.attribute_id)
-    THEN
+    ELSIF eav._is_moving(known.tenant_id, known.attribute_id) THEN
         RAISE object_in_use USING
             MESSAGE = format('values of attribute "%s" are being moved', known.name),
             HINT = 'eav.stat_attribute_moves says how far it has come.';
-    ELSIF known.data_type = data_type AND NOT known.is_inferred THEN
+    ELSIF known.moving_from <> ARRAY[known.projection] THEN
+        RAISE object_in_use USING
+            MESSAGE = format('values of attribute "%s" were being moved when the database was dumped',
+                             known.name),
+            HINT = format('Begin anew with eav.promote_attribute() or eav.demote_attribute() to %s.',
+                          known.projection);
+    ELSIF known.data_type = data_type AND NOT known.is_inferred AND known.moving_from IS NULL THEN
         RETURN false;
     ELSIF known.data_type NOT IN ('text', 'json') AND data_type NOT IN ('text', 'json')
           AND known.data_type <> data_type
@@ -191,7 +222,9 @@ BEGIN
         END IF;
     END IF;
     UPDATE eav.attributes a
-    SET data_type = alter_attribute_type.data_type, is_inferred = false
+    SET data_type = alter_attribute_type.data_type, is_inferred = false,
+        -- Where values of the old type are.
+        moving_from = ARRAY[known.projection]
     WHERE a.tenant_id = known.tenant_id AND a.attribute_id = known.attribute_id;
     INSERT INTO eav.attribute_moves (tenant_id, attribute_id, change, old_value, new_value,
                                      clears_failed)

@@ -145,7 +145,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     kind text;
-    skew CONSTANT interval := current_setting('eav.max_future_skew')::interval;
+    skew CONSTANT interval := eav._setting('eav.max_future_skew')::interval;
 BEGIN
     IF node_id IS NULL OR as_of IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = format('%s must not be null',

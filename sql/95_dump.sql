@@ -1,8 +1,9 @@
 -- What pg_dump takes along: the rows that users made. CREATE EXTENSION leaves these tables
 -- empty, so that a restore meets no row of its own.
 --
--- Left out: flush_state and the staging tables, whose transaction ids mean nothing in another
--- cluster, and history, whose partitions are no members of the extension and are dumped as tables.
+-- Left out: attribute_moves, which would begin while the tables they move values of are still being
+-- restored; flush_state and the staging tables, whose transaction ids mean nothing in another
+-- cluster; and history, whose partitions are no members of the extension and are dumped as tables.
 
 SELECT pg_catalog.pg_extension_config_dump('eav.tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.tenant_id_seq', '');
@@ -12,7 +13,6 @@ SELECT pg_catalog.pg_extension_config_dump('eav.attributes', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_changes_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('eav.attribute_moves', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_reads', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_indexes', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_jsonb', '');

@@ -123,6 +123,10 @@ void define_settings() {
              "Attributes of a tenant in its documents, hot and live together, above which further "
              "ones get projection current unless somebody chooses.",
              &settings.max_hot_attributes, 64, 0, 1000 * 1000, PGC_SUSET, 0);
+  define_int(
+      "eav.max_attribute_indexes",
+      "Indexes of attributes, of all tenants together, that eav.create_attribute_index() makes.",
+      &settings.max_attribute_indexes, 32, 0, 1000, PGC_SUSET, 0);
   define_int("eav.max_scan_entities",
              "Most entities that eav.find_entities() looks at one by one for a filter that no "
              "index answers; -1 for any number.",

@@ -19,6 +19,7 @@ struct Settings {
   bool auto_register;
   int auto_register_projection;  // AutoProjection
   int max_hot_attributes;        // hot and live together, of a tenant
+  int max_attribute_indexes;     // of all tenants
   int max_scan_entities;         // -1: any number
   int max_future_skew;           // seconds
   int max_value_bytes;           // bytes

@@ -22,6 +22,9 @@
 //              locked is passed over, and another pass follows for those.
 //   end        moving_from is null again, eav.attribute_changes gets a row.
 //
+// Of an attribute with projection none nothing is written: its last value stays to be seen until
+// the move comes by.
+//
 // A batch and the note how far it has come are one transaction: after a crash it goes on from
 // there.
 #include "eav/attributes/move.hpp"
@@ -38,6 +41,7 @@
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/pg/subtransaction.hpp"
 #include "eav/projection/convert.hpp"
 #include "eav/projection/table.hpp"
 #include "eav/rollup/pending.hpp"
@@ -159,6 +163,7 @@ std::span<Move> lock_moves() {
       "array_position('{waiting,history,entities}', phase), xact, history_position, "
       "last_entity_id, entities_locked, passes FROM eav.attribute_moves "
       "WHERE xact IS DISTINCT FROM pg_current_xact_id_if_assigned() "
+      "AND next_attempt_at <= clock_timestamp() "
       "ORDER BY started_at, attribute_id FOR NO KEY UPDATE SKIP LOCKED",
       {});
   select.run({});
@@ -190,7 +195,8 @@ void write_progress(const Move& move, const Progress& progress) {
       "entities_locked = $6, passes = $7, history_done = history_done + $8, "
       "entities_done = CASE WHEN passes = $7 THEN entities_done ELSE 0 END + $9, "
       "values_moved = values_moved + $10, values_failed = values_failed + $11, "
-      "updated_at = clock_timestamp() WHERE tenant_id = $1 AND attribute_id = $2",
+      "failures = 0, last_error = NULL, updated_at = clock_timestamp() "
+      "WHERE tenant_id = $1 AND attribute_id = $2",
       {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT4OID, INT8OID, INT8OID,
        INT8OID, INT8OID});
   update.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id),
@@ -199,6 +205,17 @@ void write_progress(const Move& move, const Progress& progress) {
               Int64GetDatum(move.entities_locked), Int32GetDatum(move.passes),
               Int64GetDatum(progress.history), Int64GetDatum(progress.entities),
               Int64GetDatum(progress.moved), Int64GetDatum(progress.failed)});
+}
+
+// Tried again later and later.
+void write_failure(const Move& move, const ErrorData* error) {
+  static pg::Statement update(
+      "UPDATE eav.attribute_moves SET failures = failures + 1, last_error = $3, "
+      "next_attempt_at = clock_timestamp() + least(2 ^ least(failures, 12), 3600) * interval '1 s' "
+      "WHERE tenant_id = $1 AND attribute_id = $2",
+      {INT8OID, INT4OID, TEXTOID});
+  update.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id),
+              CStringGetTextDatum(error->message)});
 }
 
 // About how many there are to go through: the planner's estimate.
@@ -254,18 +271,6 @@ ingest::Value value_of(uint64 row) {
   return value;
 }
 
-// False when a value from before a change of the type cannot be read as the new one: then it is
-// the newest all the same, and the attribute has no value.
-bool fit(ingest::Value& value, std::optional<DataType> type) {
-  if (!type || value.cleared || value.type == *type) {
-    return true;
-  }
-  const JsonbValue json = pg::jsonb_of(value);
-  value.cleared = !projection::read_as(json, *type, value);
-  value.type = *type;
-  return !value.cleared;
-}
-
 // A slice of history, with all of what arrived at one time.
 void read_history(const Move& move, int64 max_values) {
   static pg::Statement select(
@@ -290,7 +295,7 @@ void project_history(Move& move, const flush::Attribute& attribute, int64 max_va
     staged.version = {DatumGetTimestampTz(pg::cell(row, column_observed_at).value),
                       DatumGetTimestampTz(pg::cell(row, column_ingested_at).value)};
     staged.value = value_of(row);
-    progress.failed += !fit(staged.value, attribute.type);
+    progress.failed += attribute.type && !projection::fit(staged.value, *attribute.type);
     staged.resolved = &attribute;
     staged.attribute_id = move.attribute_id;
     staged.projection = attribute.projection;
@@ -406,9 +411,25 @@ int64 advance(Move& move, int64 max_entities) {
   return Max(progress.history, progress.entities);
 }
 
+// One that fails keeps no other from going on.
+int64 try_to_advance(Move& move, int64 max_entities) {
+  int64 done = 0;
+  const ErrorData* const error = pg::attempt([&] { done = advance(move, max_entities); });
+  if (error == nullptr) {
+    return done;
+  }
+  if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION) {
+    ReThrowError(const_cast<ErrorData*>(error));
+  }
+  write_failure(move, error);
+  return 0;
+}
+
 }  // namespace
 
 bool may_have_moves() { return changes != changes_done; }
+
+void expect_moves() { ++changes; }
 
 int move_batch(int64 max_entities) {
   if (!OidIsValid(moves_oid)) {
@@ -421,7 +442,7 @@ int move_batch(int64 max_entities) {
   const uint64 changes_before = changes;
   for (Move& move : lock_moves()) {
     if (max_entities > 0) {
-      max_entities -= advance(move, max_entities);
+      max_entities -= try_to_advance(move, max_entities);
     }
   }
   const int left = count_moves();

@@ -10,6 +10,15 @@ namespace {
 using Type = ValueKey::Type;
 using Kind = FilterNode::Kind;
 
+int compare(const ValueKey& left, const ValueKey& right) {
+  const std::span<const std::uint8_t> one = left.bytes();
+  const std::span<const std::uint8_t> other = right.bytes();
+  const int order = std::memcmp(one.data(), other.data(), std::min(one.size(), other.size()));
+  return order != 0 ? order
+                    : static_cast<int>(one.size() > other.size()) -
+                          static_cast<int>(one.size() < other.size());
+}
+
 bool is_number(Type type) {
   return type == Type::negative || type == Type::zero || type == Type::positive;
 }
@@ -30,17 +39,38 @@ ValueKey above_all_of(Type type) {
 
 }  // namespace
 
-int KeyRange::compare(std::span<const std::uint8_t> left, std::span<const std::uint8_t> right) {
-  const int order = std::memcmp(left.data(), right.data(), std::min(left.size(), right.size()));
-  return order != 0 ? order
-                    : static_cast<int>(left.size() > right.size()) -
-                          static_cast<int>(left.size() < right.size());
-}
+bool KeyRange::is_point() const { return has_high && compare(low, high) == 0; }
 
 bool KeyRange::contains(const ValueKey& key) const {
-  const int below_high = compare(key.bytes(), high.bytes());
-  return compare(low.bytes(), key.bytes()) <= 0 &&
-         (below_high < 0 || (has_high && below_high == 0));
+  const int below_high = compare(key, high);
+  return compare(low, key) <= 0 && (below_high < 0 || (has_high && below_high == 0));
+}
+
+bool KeyRange::is_empty() const {
+  const int order = compare(low, high);
+  return order > 0 || (order == 0 && !has_high);
+}
+
+KeyRange intersection(const KeyRange& left, const KeyRange& right) {
+  const int order = compare(left.high, right.high);
+  const bool is_left_shorter = order < 0 || (order == 0 && !left.has_high);
+  const KeyRange& shorter = is_left_shorter ? left : right;
+  return {compare(left.low, right.low) < 0 ? right.low : left.low, shorter.high, shorter.has_high};
+}
+
+std::optional<Condition> both(const Condition& left, const Condition& right) {
+  const auto has_arrays = [](const Condition& condition) {
+    return condition.or_array || condition.range.contains(ValueKey::of_array());
+  };
+  const bool with_arrays = has_arrays(left) && has_arrays(right);
+  Condition result{left.attribute, intersection(left.range, right.range), false,
+                   left.literal != no_literal ? left.literal : right.literal};
+  if (result.range.is_empty()) {
+    result.range = range_of_arrays();
+    return with_arrays ? std::optional(result) : std::nullopt;
+  }
+  result.or_array = with_arrays && !result.range.contains(ValueKey::of_array());
+  return result;
 }
 
 Comparison mirrored(Comparison comparison) {
@@ -119,19 +149,49 @@ const FilterNode* FilterBuilder::any_of(const FilterNode* left, const FilterNode
 // Children of a child of the same kind are its own.
 const FilterNode* FilterBuilder::join(Kind kind, const FilterNode* left, const FilterNode* right) {
   FilterNode* const node = make(kind);
-  const FilterNode** end = &node->first;
   for (const FilterNode* const side : {left, right}) {
     const bool is_same = side->kind == kind;
     for (const FilterNode* child = is_same ? side->first : side; child != nullptr;
          child = is_same ? child->next : nullptr) {
-      FilterNode* const copy = make(child->kind);
-      *copy = *child;
-      copy->next = nullptr;
-      *end = copy;
-      end = const_cast<const FilterNode**>(&copy->next);
+      append(*node, *child);
+      if (node->kind == Kind::nothing) {
+        return node;
+      }
     }
   }
-  return node;
+  return node->first->next != nullptr ? node : node->first;
+}
+
+void FilterBuilder::append(FilterNode& parent, const FilterNode& child) {
+  if (parent.kind == Kind::all_of && child.kind == Kind::condition &&
+      merge(parent, child.condition)) {
+    return;
+  }
+  FilterNode** end = &parent.first;
+  while (*end != nullptr) {
+    end = &(*end)->next;
+  }
+  *end = make(child.kind);
+  **end = child;
+  (*end)->next = nullptr;
+}
+
+// Into the condition that there is of the same attribute. What two equalities contain does not go
+// together.
+bool FilterBuilder::merge(FilterNode& parent, const Condition& condition) {
+  for (FilterNode* child = parent.first; child != nullptr; child = child->next) {
+    if (child->kind != Kind::condition || child->condition.attribute != condition.attribute ||
+        (child->condition.literal != no_literal && condition.literal != no_literal)) {
+      continue;
+    }
+    if (const std::optional<Condition> merged = both(child->condition, condition)) {
+      child->condition = *merged;
+    } else {
+      parent.kind = Kind::nothing;
+    }
+    return true;
+  }
+  return false;
 }
 
 }  // namespace eav::core

@@ -347,14 +347,14 @@ bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock) {
       "AND (data_type IS NULL OR data_type = 'int' AND $3 = 'float') "
       "FOR NO KEY UPDATE SKIP LOCKED) "
       "UPDATE eav.attributes a SET data_type = $3, "
-      "projection = CASE WHEN a.data_type IS NULL AND a.projection <> 'current' THEN $4 "
-      "ELSE a.projection END "
+      "projection = CASE WHEN a.data_type IS NULL AND a.projection <> 'current' "
+      "AND NOT eav._has_chosen_projection($1, $2) THEN $4 ELSE a.projection END "
       "FROM free WHERE (a.tenant_id, a.attribute_id) = (free.tenant_id, free.attribute_id)",
       {INT8OID, INT4OID, TEXTOID, TEXTOID});
   static pg::Statement waiting(
       "UPDATE eav.attributes SET data_type = $3, "
-      "projection = CASE WHEN data_type IS NULL AND projection <> 'current' THEN $4 "
-      "ELSE projection END "
+      "projection = CASE WHEN data_type IS NULL AND projection <> 'current' "
+      "AND NOT eav._has_chosen_projection($1, $2) THEN $4 ELSE projection END "
       "WHERE tenant_id = $1 AND attribute_id = $2 AND is_inferred "
       "AND (data_type IS NULL OR data_type = 'int' AND $3 = 'float')",
       {INT8OID, INT4OID, TEXTOID, TEXTOID});

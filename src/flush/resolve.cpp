@@ -8,6 +8,7 @@
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
+#include "eav/projection/convert.hpp"
 #include "eav/settings.hpp"
 
 namespace eav::flush {
@@ -209,6 +210,11 @@ void parse_values(Rows& rows, const Unresolved& unresolved) {
       return {};
     }
     const DataType type = row.resolved->type.value();
+    if (row.in_history) {
+      // The type may have been changed since; what is in history must not be rejected.
+      projection::fit(row.value, type);
+      return {};
+    }
     return row.is_unparsed() ? ingest::parse_value(row.unparsed, type, row.value)
                              : ingest::convert_value(type, row.value);
   });

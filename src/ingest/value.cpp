@@ -4,6 +4,7 @@
 #include "eav/pg/jsonb.hpp"
 
 extern "C" {
+#include <common/shortest_dec.h>
 #include <mb/pg_wchar.h>
 }
 
@@ -51,12 +52,15 @@ Rejection out_of_range(DataType type) {
           psprintf("value is out of range for type %s", core::name_of(type).data())};
 }
 
-Datum numeric_of(double floating) {
-  return DirectFunctionCall3(numeric_in, DirectFunctionCall1(float8out, Float8GetDatum(floating)),
-                             ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-}
-
 }  // namespace
+
+Datum numeric_of(double floating) {
+  // Not by float8out(), whose digits depend on the session.
+  char text[DOUBLE_SHORTEST_DECIMAL_LEN];
+  text[double_to_shortest_decimal_bufn(floating, text)] = '\0';
+  return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+                             Int32GetDatum(-1));
+}
 
 Datum datum_of(const Value& value) {
   switch (value.type) {

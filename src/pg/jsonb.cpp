@@ -31,11 +31,6 @@ JsonbValue numeric_value(Numeric number) {
   return result;
 }
 
-JsonbValue numeric_text_value(Datum cstring) {
-  return numeric_value(DatumGetNumeric(
-      DirectFunctionCall3(numeric_in, cstring, ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
-}
-
 JsonbValue float_value(double number) {
   if (std::isnan(number)) {
     return string_value("NaN");
@@ -48,7 +43,7 @@ JsonbValue float_value(double number) {
   if (number == std::trunc(number) && std::fabs(number) < exact) {
     return numeric_value(int64_to_numeric(static_cast<int64>(number)));
   }
-  return numeric_text_value(DirectFunctionCall1(float8out, Float8GetDatum(number)));
+  return numeric_value(DatumGetNumeric(ingest::numeric_of(number)));
 }
 
 bool equal(const JsonbValue& left, const JsonbValue& right) {
@@ -187,6 +182,118 @@ Jsonb* apply_changes(Jsonb* object, std::span<MemberChange> changes) {
     push_change(&state, *change);
   }
   return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
+}
+
+namespace {
+
+// Bytes behind each other, with what jsonb wants to know of each piece (convertJsonbObject() of the
+// server is the model).
+class ObjectWriter {
+ public:
+  // content: room for all the values and their padding.
+  ObjectWriter(std::size_t members, std::size_t content)
+      : head_(offsetof(Jsonb, root) + sizeof(uint32) + sizeof(JEntry) * members * 2),
+        bytes_(static_cast<char*>(MemoryContextAllocHuge(CurrentMemoryContext, head_ + content))),
+        end_(head_) {
+    root()->header = static_cast<uint32>(members) | JB_FOBJECT;
+  }
+
+  void append_key(std::string_view name) {
+    append(name.data(), name.size());
+    finish(JENTRY_ISSTRING, end_ - name.size());
+  }
+  void append_value(const JsonbValue& value) {
+    const std::size_t begin = end_;
+    switch (value.type) {
+      case jbvNull:
+        return finish(JENTRY_ISNULL, begin);
+      case jbvBool:
+        return finish(value.val.boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE, begin);
+      case jbvString:
+        append(value.val.string.val, static_cast<std::size_t>(value.val.string.len));
+        return finish(JENTRY_ISSTRING, begin);
+      case jbvNumeric:
+        align();
+        append(value.val.numeric, VARSIZE_ANY(value.val.numeric));
+        return finish(JENTRY_ISNUMERIC, begin);
+      default:
+        align();
+        append(value.val.binary.data, static_cast<std::size_t>(value.val.binary.len));
+        return finish(JENTRY_ISCONTAINER, begin);
+    }
+  }
+  Jsonb* object() {
+    auto* const result = reinterpret_cast<Jsonb*>(bytes_);
+    SET_VARSIZE(result, end_);
+    return result;
+  }
+
+ private:
+  JsonbContainer* root() { return &reinterpret_cast<Jsonb*>(bytes_)->root; }
+  void append(const void* data, std::size_t size) {
+    memcpy(bytes_ + end_, data, size);
+    end_ += size;
+  }
+  void align() {
+    while (end_ != INTALIGN(end_)) {
+      bytes_[end_++] = 0;
+    }
+  }
+  // Some entries tell where their piece ends, the others how long it is.
+  void finish(uint32 type, std::size_t begin) {
+    if (end_ - head_ > JENTRY_OFFLENMASK) {
+      ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                      errmsg("document exceeds the maximum of %u bytes", JENTRY_OFFLENMASK)));
+    }
+    root()->children[entries_] = type | (entries_ % JB_OFFSET_STRIDE == 0
+                                             ? static_cast<uint32>(end_ - head_) | JENTRY_HAS_OFF
+                                             : static_cast<uint32>(end_ - begin));
+    ++entries_;
+  }
+
+  std::size_t head_;
+  char* bytes_;
+  std::size_t end_;
+  std::size_t entries_ = 0;
+};
+
+std::size_t room_for(const JsonbValue& value) {
+  constexpr std::size_t padding = 3;
+  switch (value.type) {
+    case jbvString:
+      return static_cast<std::size_t>(value.val.string.len);
+    case jbvNumeric:
+      return VARSIZE_ANY(value.val.numeric) + padding;
+    case jbvBinary:
+      return static_cast<std::size_t>(value.val.binary.len) + padding;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+Jsonb* make_object(std::span<const Member> members) {
+  auto* const order = static_cast<const Member**>(
+      MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Member*) * (members.size() + 1)));
+  std::size_t content = 0;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    order[i] = &members[i];
+    content += members[i].name.size() + room_for(members[i].value);
+  }
+  const std::span<const Member*> sorted(order, members.size());
+  std::sort(sorted.begin(), sorted.end(), [](const Member* left, const Member* right) {
+    return precedes(left->name, right->name);
+  });
+  ObjectWriter writer(members.size(), content);
+  for (const Member* const member : sorted) {
+    writer.append_key(member->name);
+  }
+  for (const Member* const member : sorted) {
+    writer.append_value(member->value);
+  }
+  pfree(order);
+  return writer.object();
 }
 
 Jsonb* merge_objects(Jsonb* left, Jsonb* right) {

@@ -54,6 +54,16 @@ std::optional<JsonbValue> convert(const JsonbValue& value, DataType type) {
   return read_as(value, type, read) ? std::optional(pg::jsonb_of(read)) : std::nullopt;
 }
 
+bool fit(ingest::Value& value, DataType type) {
+  if (value.cleared || value.type == type) {
+    return true;
+  }
+  const JsonbValue json = pg::jsonb_of(value);
+  value.cleared = !read_as(json, type, value);
+  value.type = type;
+  return !value.cleared;
+}
+
 }  // namespace eav::projection
 
 EAV_FUNCTION(eav_is_convertible) {

@@ -109,11 +109,8 @@ bool Table::needs_executor() const {
   return false;
 }
 
-// missing, blocked, or written when the row is locked.
-State Table::find_and_lock(const EntityId& id) {
-  if (!find_at_last_place(id) && !find_by_key(id)) {
-    return State::missing;
-  }
+// missing, blocked, or written when the row that was found is locked.
+State Table::lock_found(const EntityId& id) {
   switch (writer_.lock(found_, lock_policy())) {
     case TM_Ok:
       return State::written;
@@ -131,7 +128,7 @@ State Table::find_and_lock(const EntityId& id) {
 }
 
 State Table::update(const EntityId& id, std::span<const RowPointer> rows, Written& written) {
-  State state = find_and_lock(id);
+  State state = find(id) ? lock_found(id) : State::missing;
   if (state != State::written) {
     return state;
   }
@@ -156,30 +153,39 @@ State Table::update(const EntityId& id, std::span<const RowPointer> rows, Writte
 }
 
 State Table::relocate(const EntityId& id, const Relocation& relocation, Relocated& counts) {
-  State state = find_and_lock(id);
-  if (state != State::written) {
-    return state;
+  if (!find(id)) {
+    return State::missing;
   }
   MemoryContext const caller = MemoryContextSwitchTo(scratch_);
-  const Document stored = document();
-  const std::optional<Datum> current_value =
-      has_version(stored, relocation.attribute->attribute_id)
-          ? current().find(id, relocation.attribute->attribute_id)
-          : std::nullopt;
-  Move move = eav::projection::relocate(stored, current_value, relocation);
-  if (!move.current.empty() && !current().write(id, move.current, lock_policy())) {
-    state = State::blocked;
-  } else {
-    if (move.document_changed) {
-      write(id, move.document);
+  const int32 attribute_id = relocation.attribute->attribute_id;
+  State state = State::written;
+  // Without a version it has no value, and who gives it one puts it where it belongs. Most entities
+  // may have none: they are not locked, which would write each of their rows.
+  if (has_version(document(), attribute_id)) {
+    state = lock_found(id);
+    if (state == State::written) {
+      state = relocate_locked(id, relocation, counts);
     }
-    counts.moved += move.document_changed || !move.current.empty();
-    counts.failed += move.failed;
-    counts.forgotten += move.forgotten;
   }
   MemoryContextSwitchTo(caller);
   MemoryContextReset(scratch_);
   return state;
+}
+
+State Table::relocate_locked(const EntityId& id, const Relocation& relocation, Relocated& counts) {
+  const Document stored = document();
+  const std::optional<Datum> current_value = current().find(id, relocation.attribute->attribute_id);
+  Move move = eav::projection::relocate(stored, current_value, relocation);
+  if (!move.current.empty() && !current().write(id, move.current, lock_policy())) {
+    return State::blocked;
+  }
+  if (move.document_changed) {
+    write(id, move.document);
+  }
+  counts.moved += move.document_changed || !move.current.empty();
+  counts.failed += move.failed;
+  counts.forgotten += move.forgotten;
+  return State::written;
 }
 
 bool Table::find_at_last_place(const EntityId& id) {

@@ -1,7 +1,5 @@
 #include "eav/query/documents.hpp"
 
-#include <algorithm>
-
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
@@ -43,8 +41,12 @@ void EntityRows::step(ScanDirection direction) {
 }
 
 TupleTableSlot* EntityRows::seek(int64 at_least) {
+  // Ids are mostly given one after the other.
   constexpr int max_steps = 4;
-  bool is_near = is_positioned_ && from_ <= at_least;
+  constexpr uint64 max_gap = 16;
+  bool is_near = is_positioned_ && from_ <= at_least &&
+                 (row_ == nullptr || at_ >= at_least ||
+                  static_cast<uint64>(at_least) - static_cast<uint64>(at_) <= max_gap);
   if (is_near) {
     for (int i = 0; i < max_steps && row_ != nullptr && at_ < at_least; ++i) {
       step(ForwardScanDirection);
@@ -191,7 +193,7 @@ bool Documents::current_value(int32 attribute_id, JsonbValue& result) {
 
 void Documents::add_members(Jsonb* object, Members& members) {
   JsonbIterator* iterator = JsonbIteratorInit(&object->root);
-  Member member;
+  pg::Member member;
   JsonbIteratorNext(&iterator, &member.value, true);
   while (JsonbIteratorNext(&iterator, &member.value, true) == WJB_KEY) {
     member.name = {member.value.val.string.val,
@@ -223,30 +225,6 @@ void Documents::add_current(Members& members) {
   }
 }
 
-namespace {
-
-// In the order of jsonb, so that the server finds them sorted: shorter names first.
-template <typename Members>
-Jsonb* object_of(Members& members) {
-  std::sort(members.begin(), members.end(), [](const auto& left, const auto& right) {
-    return left.name.size() != right.name.size() ? left.name.size() < right.name.size()
-                                                 : left.name < right.name;
-  });
-  JsonbParseState* state = nullptr;
-  pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
-  JsonbValue key;
-  key.type = jbvString;
-  for (auto& member : members) {
-    key.val.string.val = const_cast<char*>(member.name.data());
-    key.val.string.len = static_cast<int>(member.name.size());
-    pushJsonbValue(&state, WJB_KEY, &key);
-    pushJsonbValue(&state, WJB_VALUE, &member.value);
-  }
-  return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
-}
-
-}  // namespace
-
 Jsonb* Documents::whole() {
   load_projection();
   Members members(pg::arena_of(CurrentMemoryContext));
@@ -256,19 +234,19 @@ Jsonb* Documents::whole() {
     }
   }
   add_current(members);
-  return object_of(members);
+  return pg::make_object(members.span());
 }
 
 Jsonb* Documents::of(std::span<const Attribute* const> attributes) {
   Members members(pg::arena_of(CurrentMemoryContext));
-  Member member;
+  pg::Member member;
   for (const Attribute* const attribute : attributes) {
     if (value(*attribute, member.value)) {
       member.name = attribute->name;
       members.push_back(member);
     }
   }
-  return object_of(members);
+  return pg::make_object(members.span());
 }
 
 void Documents::versions(core::ArenaVector<core::AttributeVersion>& result) {

@@ -19,6 +19,7 @@
 #include "eav/pg/row.hpp"
 #include "eav/query/value_key.hpp"
 #include "eav/settings.hpp"
+#include "eav/stats/reads.hpp"
 
 extern "C" {
 #include <optimizer/plancat.h>
@@ -125,6 +126,7 @@ class Find {
       shown_ = find_attributes(request.attributes, attributes_);
     }
     read_cursor();
+    count_uses();
   }
 
   void run() {
@@ -148,6 +150,7 @@ class Find {
 
  private:
   void read_cursor();
+  void count_uses() const;
   uint64 query_hash() const;
 
   bool is_full() const { return found_ >= request_.limit; }
@@ -212,6 +215,15 @@ void Find::read_cursor() {
              errhint("Use the cursor of a row that the same tenant, filter and order returned.")));
   }
   after_ = place_of(cursor->entity_id(), cursor->key());
+}
+
+void Find::count_uses() const {
+  for (const Attribute* const attribute : filter_.needed) {
+    stats::count_filter(attribute->attribute_id);
+  }
+  if (order_.attribute != nullptr) {
+    stats::count_filter(order_.attribute->attribute_id);
+  }
 }
 
 // Raises when all entities of the tenant would have to be looked at, and they are too many.

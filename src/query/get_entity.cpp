@@ -9,6 +9,7 @@
 #include "eav/pg/row.hpp"
 #include "eav/pg/unique_index.hpp"
 #include "eav/query/find.hpp"
+#include "eav/stats/reads.hpp"
 
 extern "C" {
 #include <utils/datetime.h>
@@ -40,6 +41,7 @@ std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& 
     const std::string_view view(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
     if (const Attribute* const attribute = attributes.named(view)) {
       found.push_back(attribute);
+      stats::count_read(attribute->attribute_id);
     } else {
       appendStringInfo(&unknown, "%s\"%.*s\"", unknown.len > 0 ? ", " : "",
                        static_cast<int>(view.size()), view.data());

@@ -459,14 +459,36 @@ class Opener {
     if (!members.empty()) {
       costly.push_back(open_gin(members));
     }
-    const bool has_few = std::any_of(streams.begin(), streams.end(),
-                                     [](const Stream* stream) { return !stream->is_more; });
-    if (!has_few && !costly.empty()) {
+    const int64 fewest = leave_fewest(streams, costly);
+    if (fewest >= max_probe && !costly.empty()) {
       streams.push_back(costly.back());
       costly.truncate(costly.size() - 1);
     }
     close_all(costly);
     return streams.empty() ? nullptr : join(Kind::all_of, streams.span());
+  }
+
+  // Candidates of which there are that few are sooner checked than sought in a stream of many.
+  // Returns how many there are of the stream that has fewest.
+  static int64 leave_fewest(core::ArenaVector<Stream*>& streams,
+                            core::ArenaVector<Stream*>& others) {
+    int64 fewest = PG_INT64_MAX;
+    for (const Stream* const stream : streams) {
+      fewest = Min(fewest, stream->is_more ? Max(stream->estimate, max_probe) : stream->estimate);
+    }
+    if (fewest >= max_probe / 8) {
+      return fewest;
+    }
+    std::size_t kept = 0;
+    for (Stream* const stream : streams) {
+      if (stream->is_more) {
+        others.push_back(stream);
+      } else {
+        streams[kept++] = stream;
+      }
+    }
+    streams.truncate(kept);
+    return fewest;
   }
 
   static void close_all(core::ArenaVector<Stream*>& streams) {

@@ -186,7 +186,9 @@ bool run(Chore& chore, Work&& work) {
 void move_if_wanted(Loop& loop) {
   if (settings.worker_enabled && loop.is_open && !loop.has_more && loop.trouble.failures == 0 &&
       attributes::may_have_moves() && is_due(loop.moves, settings.flush_interval)) {
-    run(loop.moves, [&] { run_moves(loop); });
+    if (!run(loop.moves, [&] { run_moves(loop); })) {
+      attributes::expect_moves();
+    }
   }
 }
 

@@ -72,6 +72,42 @@ TEST_F(FilterTree, ChildrenOfTheSameKindAreOwn) {
   EXPECT_EQ(text_of(left), "(a & b)") << "a tree that is used twice stays as it is";
 }
 
+TEST_F(FilterTree, ConditionsOfOneAttributeAreOne) {
+  const auto compare = [&](const char* name, Comparison comparison, const char* number) {
+    return builder.condition(
+        {name, range_of(comparison, ValueKey::of_number(number)), true, no_literal});
+  };
+  const FilterNode* const between =
+      builder.all_of(compare("a", Comparison::greater, "5"), compare("a", Comparison::less, "7"));
+  EXPECT_EQ(text_of(between), "a");
+  EXPECT_TRUE(between->condition.or_array);
+  EXPECT_TRUE(between->condition.range.contains(ValueKey::of_number("6")));
+  EXPECT_FALSE(between->condition.range.contains(ValueKey::of_number("4")));
+  EXPECT_FALSE(between->condition.range.contains(ValueKey::of_number("8")));
+  EXPECT_EQ(text_of(builder.all_of(between, named("b"))), "(a & b)");
+  EXPECT_EQ(text_of(builder.all_of(builder.all_of(named("b"), named("c")), named("b"))), "(b & c)");
+  EXPECT_EQ(text_of(builder.any_of(named("a"), named("a"))), "(a | a)");
+
+  // 1 and 9 in an array are below 2 and above 8.
+  const FilterNode* const outside =
+      builder.all_of(compare("a", Comparison::less, "2"), compare("a", Comparison::greater, "8"));
+  EXPECT_TRUE(outside->condition.range.contains(ValueKey::of_array()));
+  EXPECT_FALSE(outside->condition.range.contains(ValueKey::of_number("1")));
+}
+
+TEST_F(FilterTree, EqualitiesStayApart) {
+  const auto equal = [&](const char* number, std::uint32_t literal) {
+    return builder.condition(
+        {"a", range_of(Comparison::equal, ValueKey::of_number(number)), true, literal});
+  };
+  EXPECT_EQ(text_of(builder.all_of(equal("1", 0), equal("2", 1))), "(a & a)");
+  const FilterNode* const one = builder.all_of(named("a"), equal("1", 7));
+  EXPECT_EQ(text_of(one), "a");
+  EXPECT_EQ(one->condition.literal, 7U);
+  EXPECT_TRUE(one->condition.range.is_point());
+  EXPECT_TRUE(one->condition.or_array);
+}
+
 // Values in the order of jsonpath, those of a type side by side.
 const std::vector<std::vector<ValueKey>> values_by_type = {
     {ValueKey::of_null()},
@@ -120,6 +156,34 @@ TEST(KeyRange, HoldsWhatComparesSo) {
             EXPECT_TRUE(!matches || is_in) << type << " " << literal << " " << other << " " << i;
             EXPECT_TRUE(!is_in || may_match) << type << " " << literal << " " << other << " " << i;
           }
+        }
+      }
+    }
+  }
+}
+
+TEST(KeyRange, BothHoldsWhatEachHolds) {
+  std::vector<Condition> conditions = {{"a", range_of_all(), false, no_literal},
+                                       {"a", range_of_arrays(), false, no_literal},
+                                       {"a", range_of_strings(), true, no_literal},
+                                       {"a", range_of_prefix("a"), false, no_literal}};
+  for (const Comparison comparison : comparisons) {
+    for (std::size_t type = 0; type < 4; ++type) {
+      for (const ValueKey& literal : values_by_type[type]) {
+        conditions.push_back({"a", range_of(comparison, literal), true, no_literal});
+      }
+    }
+  }
+  const auto holds = [](const Condition& condition, const ValueKey& key) {
+    return condition.range.contains(key) ||
+           (condition.or_array && key.type() == ValueKey::Type::array);
+  };
+  for (const Condition& left : conditions) {
+    for (const Condition& right : conditions) {
+      const std::optional<Condition> merged = both(left, right);
+      for (const auto& values : values_by_type) {
+        for (const ValueKey& value : values) {
+          EXPECT_EQ(merged && holds(*merged, value), holds(left, value) && holds(right, value));
         }
       }
     }

@@ -12,5 +12,7 @@ int move_batch(int64 max_entities);
 // False when no move was under way when this backend last looked, and none has begun since. For a
 // backend between transactions.
 bool may_have_moves();
+// When the transaction of a batch did not commit.
+void expect_moves();
 
 }  // namespace eav::attributes

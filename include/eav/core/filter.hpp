@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -22,11 +23,9 @@ struct KeyRange {
   ValueKey high;
   bool has_high;  // high belongs to it, too
 
-  bool is_point() const { return has_high && compare(low.bytes(), high.bytes()) == 0; }
+  bool is_point() const;
   bool contains(const ValueKey& key) const;
-
- private:
-  static int compare(std::span<const std::uint8_t> left, std::span<const std::uint8_t> right);
+  bool is_empty() const;
 };
 
 enum class Comparison : std::uint8_t {
@@ -45,6 +44,8 @@ Comparison mirrored(Comparison comparison);
 KeyRange range_of(Comparison comparison, const ValueKey& literal);
 KeyRange range_of_prefix(std::string_view utf8);
 KeyRange range_of_strings();
+// What both hold.
+KeyRange intersection(const KeyRange& left, const KeyRange& right);
 // Any value at all.
 KeyRange range_of_all();
 // Arrays, whose elements jsonpath compares one by one.
@@ -58,16 +59,20 @@ struct Condition {
 };
 constexpr std::uint32_t no_literal = UINT32_MAX;
 
+// Both at once, of one attribute: a scalar is in both ranges, while the elements of an array may
+// meet the conditions one by one. Nothing when no value can meet both.
+std::optional<Condition> both(const Condition& left, const Condition& right);
+
 struct FilterNode {
   enum class Kind : std::uint8_t { nothing, anything, condition, all_of, any_of };
   Kind kind;
-  Condition condition;      // of a condition
-  const FilterNode* first;  // of all_of and any_of: at least two, none of their own kind,
-  const FilterNode* next;   // nothing or anything
+  Condition condition;  // of a condition
+  FilterNode* first;    // of all_of and any_of: at least two, none of their own kind,
+  FilterNode* next;     // nothing or anything
 };
 
-// Builds trees in an arena, normalised: all_of keeps the children that say something, any_of says
-// something when all of its children do.
+// Builds trees in an arena, normalised: all_of keeps the children that say something, and one
+// condition of each attribute, if it can; any_of says something when all of its children do.
 class FilterBuilder {
  public:
   explicit FilterBuilder(const Arena& arena) : arena_(arena) {}
@@ -81,6 +86,8 @@ class FilterBuilder {
  private:
   FilterNode* make(FilterNode::Kind kind);
   const FilterNode* join(FilterNode::Kind kind, const FilterNode* left, const FilterNode* right);
+  void append(FilterNode& parent, const FilterNode& child);
+  static bool merge(FilterNode& parent, const Condition& condition);
 
   Arena arena_;
 };

@@ -28,6 +28,9 @@ struct Value {
 // The value as the server's datum of its type.
 Datum datum_of(const Value& value);
 
+// The shortest digits that read back the same number.
+Datum numeric_of(double floating);
+
 // Text as a value of the type, by the rules of core/value.hpp, then by the type's own input
 // function for what those leave open (timestamps in other forms, JSON).
 Rejection parse_value(std::string_view text, core::DataType type, Value& value);

@@ -35,6 +35,14 @@ bool has_already(Jsonb* object, const MemberChange& change);
 // A new object with the changes applied. Names must be distinct; sorts the changes.
 Jsonb* apply_changes(Jsonb* object, std::span<MemberChange> changes);
 
+struct Member {
+  std::string_view name;
+  JsonbValue value;  // a scalar, or jbvBinary
+};
+// An object of members with distinct names, in any order. Writes the format of jsonb itself, as
+// putting together large documents is what reading them spends its time on.
+Jsonb* make_object(std::span<const Member> members);
+
 // The members of both; those of `right` win.
 Jsonb* merge_objects(Jsonb* left, Jsonb* right);
 

@@ -15,4 +15,8 @@ std::optional<JsonbValue> convert(const JsonbValue& value, core::DataType type);
 // A value of a document, read as one of an attribute of that type; false when it is none.
 bool read_as(const JsonbValue& value, core::DataType type, ingest::Value& result);
 
+// Fits a value that is in history to the type that its attribute has by now. False when it cannot
+// be read as that: it is the newest of its attribute all the same, which then has no value.
+bool fit(ingest::Value& value, core::DataType type);
+
 }  // namespace eav::projection

@@ -38,7 +38,9 @@ class Table {
   State relocate(const EntityId& id, const Relocation& relocation, Relocated& counts);
 
  private:
-  State find_and_lock(const EntityId& id);
+  bool find(const EntityId& id) { return find_at_last_place(id) || find_by_key(id); }
+  State lock_found(const EntityId& id);
+  State relocate_locked(const EntityId& id, const Relocation& relocation, Relocated& counts);
   bool find_at_last_place(const EntityId& id);
   bool find_by_key(const EntityId& id);
   CurrentTable& current();

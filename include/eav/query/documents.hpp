@@ -6,6 +6,7 @@
 
 #include "eav/core/versions.hpp"
 #include "eav/pg/index_scan.hpp"
+#include "eav/pg/jsonb.hpp"
 #include "eav/pg/postgres.hpp"
 #include "eav/query/attributes.hpp"
 
@@ -63,11 +64,7 @@ class Documents {
   void versions(core::ArenaVector<core::AttributeVersion>& result);
 
  private:
-  struct Member {
-    std::string_view name;
-    JsonbValue value;
-  };
-  using Members = core::ArenaVector<Member>;
+  using Members = core::ArenaVector<pg::Member>;
 
   bool take(TupleTableSlot* row);
   void load_projection();

@@ -36,7 +36,8 @@ int64 tenant_of(FunctionCallInfo fcinfo);
 // Counts the entities of a tenant, up to most.
 int64 count_entities(int64 tenant_id, int64 most);
 
-// Attributes by name. Tells the client about those that do not exist.
+// Attributes by name, whose values are about to be returned. Tells the client about those that do
+// not exist.
 std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& attributes);
 
 }  // namespace eav::query

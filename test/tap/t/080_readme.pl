@@ -214,11 +214,11 @@ foreach my $name (sort keys %described)
 		WITH ORDINALITY AS a (name, mode, type, n)
 		WHERE p.pronamespace = 'eav'::regnamespace AND 'eav.' || p.proname = '$name'";
 	is($arguments,
-		$node->safe_psql('reference', "SELECT a.name $function AND coalesce(a.mode, 'i') IN ('i', 'b') GROUP BY a.name, a.n ORDER BY a.n"),
+		$node->safe_psql('reference', "SELECT a.name $function AND coalesce(a.mode, 'i') IN ('i', 'b') GROUP BY a.name, a.n ORDER BY a.n, a.name"),
 		"arguments of $name()");
 	is($result,
 		short_types($node->safe_psql('reference',
-			"SELECT a.name || ' ' || format_type(a.type, NULL) $function AND a.mode IN ('o', 'b', 't') ORDER BY a.n")),
+			"SELECT a.name || ' ' || format_type(a.type, NULL) $function AND a.mode IN ('o', 'b', 't') GROUP BY a.name, a.type, a.n ORDER BY a.n")),
 		"result of $name()");
 }
 

@@ -183,6 +183,36 @@ subtest 'a change that is not committed moves nothing' => sub {
 		WHERE name = 'late'"), 7, 'and the value stays');
 };
 
+subtest 'who sets another goal' => sub {
+	$node->worker_off;
+	$node->ask("SELECT eav.demote_attribute(1, 'late', 'none')");
+	my ($first, $second, $mover) =
+	  map { $node->background_psql('postgres', on_error_stop => 1) } 1 .. 3;
+	my $phase = sub { $node->ask("SELECT phase FROM eav.stat_attribute_moves WHERE attribute = 'late'") };
+
+	# The batch does not wait for him, and leaves the move alone.
+	$first->query_safe("BEGIN; SELECT eav.promote_attribute(1, 'late', 'current')");
+	$mover->query_safe("SET lock_timeout = '5s'");
+	is($mover->query_safe('SELECT eav.move_attributes()'), 1, 'is not waited for');
+	is($phase->(), 'waiting', 'and finds the move as it was');
+	$first->query_safe('ROLLBACK');
+
+	# Who has written before the first goal was set does not stand for those before the second.
+	$first->query_safe("BEGIN; SELECT eav.upsert_hot_attributes(1, 1, '{\"late\": 8}')");
+	$node->ask("SELECT eav.promote_attribute(1, 'late', 'live')");
+	$mover->query_safe('SELECT eav.move_attributes()');
+	is($phase->(), 'waiting', 'the first writer is waited for');
+	$second->query_safe("BEGIN; SELECT eav.upsert_hot_attributes(1, 2, '{\"late\": 9}')");
+	$node->ask("SELECT eav.demote_attribute(1, 'late', 'current')");
+	$first->query_safe('COMMIT');
+	$mover->query_safe('SELECT eav.move_attributes()') for 1 .. 3;
+	is($phase->(), 'waiting', 'and then the second');
+	$second->query_safe('COMMIT');
+	$_->quit foreach $first, $second, $mover;
+	$node->worker_on;
+	check('afterwards');
+};
+
 subtest 'without a worker it is driven by hand' => sub {
 	$node->worker_off;
 	$node->ask("SELECT eav.demote_attribute(1, 'late', 'none')");
