@@ -146,7 +146,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     tenant CONSTANT bigint := tenant_id;
-    retention CONSTANT interval := nullif(current_setting('eav.rollup_retention', true)::interval, '0');
+    retention CONSTANT interval := nullif(eav._setting('eav.rollup_retention')::interval, '0');
     first_bucket CONSTANT timestamptz := date_trunc('hour', now() - since, 'UTC');
     -- Before it there are hours, from it on days.
     first_day CONSTANT timestamptz := date_trunc(
