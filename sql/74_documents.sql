@@ -26,7 +26,7 @@ CREATE FUNCTION eav.get_entities(tenant_id bigint, entity_ids bigint[],
     AS 'MODULE_PATHNAME', 'eav_get_entities'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.get_entities(bigint, bigint[], text[], boolean) IS
-'Returns a row with the document of each of these entities that is registered and not deleted, once each, in the order asked for; none for null. The other arguments and document are those of eav.get_entity(), which says what is raised.';
+'Returns a row with the document of each of these entities that is registered and not deleted, once each, in the order asked for; none for null. The other arguments and document are those of eav.get_entity(). Raises null_value_not_allowed (22004) for a null tenant_id.';
 
 CREATE FUNCTION eav.get_entities(tenant_id bigint, external_ids text[],
                                  attributes text[] DEFAULT NULL,
