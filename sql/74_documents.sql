@@ -26,7 +26,7 @@ CREATE FUNCTION eav.get_entities(tenant_id bigint, entity_ids bigint[],
     AS 'MODULE_PATHNAME', 'eav_get_entities'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.get_entities(bigint, bigint[], text[], boolean) IS
-'Returns a row with the document of each of these entities that is registered and not deleted, once each, in the order asked for; none for null. The other arguments and document are those of eav.get_entity(). A literal needs a type, as there is one for external ids, too. Raises what eav.get_entity() raises.';
+'Returns a row with the document of each of these entities that is registered and not deleted, once each, in the order asked for; none for null. The other arguments and document are those of eav.get_entity(). A literal needs a type, as there is a function for external ids, too. Raises null_value_not_allowed (22004) for a null tenant_id or with_metadata, and with metadata what eav.freshness() raises.';
 
 CREATE FUNCTION eav.get_entities(tenant_id bigint, external_ids text[],
                                  attributes text[] DEFAULT NULL,

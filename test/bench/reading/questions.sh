@@ -62,7 +62,7 @@ show_plans() {
     for filter in '$.hot_000 == "idle" && $.hot_002 == "model 7"' '$.cold_000 == 7' \
         '$.cold_001 >= 7 && $.cold_001 < 8' '$.hot_002 == "model 7" && $.cold_000 == 7'; do
         echo "   plan of $filter"
-        query -F ' | ' -v filter="$filter" <<<"SELECT * FROM eav.explain_find(1, :'filter')" | sed 's/^/      /'
+        query -F ' | ' -v filter="$filter" -f $READING/plan.sql | sed 's/^/      /'
     done
 }
 show_baseline_plans() {

@@ -1,7 +1,7 @@
 # One entity with 10,000 attributes that nobody has registered, sent as events of 1,000.
 
 reading_wide() {
-    local attributes=${BENCH_WIDE:-10000} CALLS=100 LIMIT=10
+    local attributes=${BENCH_WIDE:-10000}
     start_reading_server
     say "reading: one entity with $attributes attributes"
     query -v attributes="$attributes" -f $READING/wide.sql | while IFS='|' read -r what figure; do
