@@ -13,8 +13,8 @@
 // merge reads all of it. Above a certain size it is emptied by TRUNCATE, which no snapshot keeps
 // from giving the space back. That wants the table for itself: as long as a transaction is open
 // that has noted something, or a dump reads it, the merge does not wait for that one and deletes
-// rows, as it does while there are few. eav.merge_rollups(), in the transaction of a client, never locks
-// the table.
+// rows, as it does while there are few. eav.merge_rollups(), in the transaction of a client, never
+// locks the table.
 //
 // The same goes into a row for the day, with which questions about many hours are answered, and
 // which stays when hours expire. How many entities have an attribute stands in a row of its own
