@@ -61,6 +61,9 @@ CREATE TABLE eav.attributes (
 ALTER SEQUENCE eav.attribute_id_seq OWNED BY eav.attributes.attribute_id;
 CREATE UNIQUE INDEX attributes_document_name_key ON eav.attributes (tenant_id, document_name)
     WHERE document_name IS NOT NULL;
+-- What readers do not see as documents have it: renamed, or to be seen no more. Mostly empty.
+CREATE INDEX attributes_unusual_idx ON eav.attributes (tenant_id)
+    WHERE document_name IS NOT NULL OR projection = 'none' AND moving_from IS NOT NULL;
 COMMENT ON TABLE eav.attributes IS 'One row per attribute of a tenant; attribute_id comes from one sequence and is unique everywhere.';
 COMMENT ON COLUMN eav.attributes.data_type IS 'text, int, float, numeric, bool, timestamp or json; null when only clearings have arrived so far: the first value decides.';
 COMMENT ON COLUMN eav.attributes.projection IS 'hot: in entity_jsonb.hot_attrs, indexed, for filters. live: in live_attrs, never indexed, for readings that change with every event. current: in entity_values_current, a row for each entity, indexed by value: for the many that are rarely asked for. none: history only.';

@@ -36,6 +36,9 @@ CREATE TABLE eav.attribute_rollups (
     last_ingested_at timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, attribute_id, bucket)
 ) USING heap WITH (fillfactor = 70);
+-- For the hours that expire.
+CREATE INDEX attribute_rollups_bucket_idx ON eav.attribute_rollups USING brin (bucket)
+    WITH (autosummarize = on);
 COMMENT ON TABLE eav.attribute_rollups IS 'History summed up: one row per attribute and hour of observed_at with values. At most eav.rollup_interval behind. Read it through eav.hourly_rollups or eav.value_distribution().';
 COMMENT ON COLUMN eav.attribute_rollups.bucket IS 'Begin of the hour, in UTC.';
 COMMENT ON COLUMN eav.attribute_rollups.value_count IS 'Values, without clearings.';
@@ -80,7 +83,7 @@ CREATE FUNCTION eav._expire_rollups() RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_expire_rollups'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav._expire_rollups() IS
-'Internal: deletes hours of eav.attribute_rollups that are older than eav.rollup_retention, whose days remain, and returns how many; 100,000 at most. Does nothing while another transaction merges.';
+'Internal: deletes hours of eav.attribute_rollups that are older than eav.rollup_retention, whose days remain, and returns how many; a million at most. Does nothing while another transaction merges.';
 
 CREATE FUNCTION eav.rebuild_rollups() RETURNS bigint
     LANGUAGE c VOLATILE SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_rebuild_rollups'
@@ -146,8 +149,9 @@ AS $$
 #variable_conflict use_column
 DECLARE
     tenant CONSTANT bigint := tenant_id;
-    retention CONSTANT interval := nullif(current_setting('eav.rollup_retention', true)::interval, '0');
-    first_bucket CONSTANT timestamptz := date_trunc('hour', now() - since, 'UTC');
+    retention CONSTANT interval := nullif(eav._setting('eav.rollup_retention')::interval, '0');
+    first_bucket CONSTANT timestamptz := date_trunc(
+        'hour', now() - least(since, interval '6000 years'), 'UTC');
     -- Before it there are hours, from it on days.
     first_day CONSTANT timestamptz := date_trunc(
         'day', CASE WHEN first_bucket < now() - retention THEN first_bucket

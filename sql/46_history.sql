@@ -6,7 +6,7 @@
 -- the setting was larger once. How late it may have arrived nobody knows.
 
 CREATE FUNCTION eav._attribute_to_read(tenant_id bigint, attribute text) RETURNS integer
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

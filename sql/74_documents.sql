@@ -7,7 +7,7 @@ CREATE FUNCTION eav.get_entity(tenant_id bigint, entity_id bigint, attributes te
     AS 'MODULE_PATHNAME', 'eav_get_entity'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.get_entity(bigint, bigint, text[], boolean) IS
-'Returns the document of an entity: an object of all attributes with a current value (projection hot, live or current), by name; an empty one when there is none, null when the entity is not registered or deleted. attributes: only these; a notice tells of those that do not exist. with_metadata: returns {"entity_id", "external_id", "document", "observed_at": {name: time}, "source", "lag_seconds", "consistency"}, the last three as eav.freshness() has them; times are ISO 8601 in UTC. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or with_metadata, and with metadata what eav.freshness() raises.';
+'Returns the document of an entity: an object of all attributes with a current value (projection hot, live or current), by name; an empty one when there is none, null when the entity is not registered or deleted. attributes: only these, by their present or first names; a notice tells of those that do not exist. with_metadata: returns {"entity_id", "external_id", "document", "observed_at": {name: time}, "source", "lag_seconds", "consistency"}, the last three as eav.freshness() has them; times are ISO 8601 in UTC. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or with_metadata, and with metadata what eav.freshness() raises.';
 
 CREATE FUNCTION eav.get_entity(tenant_id bigint, external_id text, attributes text[] DEFAULT NULL,
                                with_metadata boolean DEFAULT false)
@@ -26,7 +26,7 @@ CREATE FUNCTION eav.get_entities(tenant_id bigint, entity_ids bigint[],
     AS 'MODULE_PATHNAME', 'eav_get_entities'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.get_entities(bigint, bigint[], text[], boolean) IS
-'Returns a row with the document of each of these entities that is registered and not deleted, once each, in the order asked for; none for null. The other arguments and document are those of eav.get_entity(), which says what is raised.';
+'Returns a row with the document of each of these entities that is registered and not deleted, once each, in the order asked for; none for null. The other arguments and document are those of eav.get_entity(). A literal needs a type, as there is a function for external ids, too. Raises null_value_not_allowed (22004) for a null tenant_id or with_metadata, and with metadata what eav.freshness() raises.';
 
 CREATE FUNCTION eav.get_entities(tenant_id bigint, external_ids text[],
                                  attributes text[] DEFAULT NULL,

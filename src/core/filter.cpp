@@ -159,7 +159,8 @@ const FilterNode* FilterBuilder::join(Kind kind, const FilterNode* left, const F
       }
     }
   }
-  return node->first->next != nullptr ? node : node->first;
+  const bool is_one = node->first != nullptr && node->first->next == nullptr;
+  return is_one ? node->first : node;
 }
 
 void FilterBuilder::append(FilterNode& parent, const FilterNode& child) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "eav/pg/memory.hpp"
+
 extern "C" {
 #include <utils/datetime.h>
 #include <utils/json.h>
@@ -274,14 +276,13 @@ std::size_t room_for(const JsonbValue& value) {
 }  // namespace
 
 Jsonb* make_object(std::span<const Member> members) {
-  auto* const order = static_cast<const Member**>(
-      MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Member*) * (members.size() + 1)));
+  core::ArenaVector<const Member*> sorted(arena_of(CurrentMemoryContext));
+  sorted.reserve(members.size());
   std::size_t content = 0;
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    order[i] = &members[i];
-    content += members[i].name.size() + room_for(members[i].value);
+  for (const Member& member : members) {
+    sorted.push_back(&member);
+    content += member.name.size() + room_for(member.value);
   }
-  const std::span<const Member*> sorted(order, members.size());
   std::sort(sorted.begin(), sorted.end(), [](const Member* left, const Member* right) {
     return precedes(left->name, right->name);
   });
@@ -292,7 +293,6 @@ Jsonb* make_object(std::span<const Member> members) {
   for (const Member* const member : sorted) {
     writer.append_value(member->value);
   }
-  pfree(order);
   return writer.object();
 }
 

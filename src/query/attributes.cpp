@@ -54,7 +54,7 @@ Attributes::Attributes(int64 tenant_id)
     : context_(CurrentMemoryContext),
       tenant_id_(tenant_id),
       known_(pg::arena_of(CurrentMemoryContext)),
-      renamed_(pg::arena_of(CurrentMemoryContext)) {}
+      unusual_(pg::arena_of(CurrentMemoryContext)) {}
 
 void Attributes::close() {
   for (auto* const scan : {&by_name_, &by_id_}) {
@@ -78,7 +78,8 @@ const Attribute* Attributes::make(TupleTableSlot* row) const {
                           : copy_of(text_view(values[column_document_name]));
   attribute->projection = core::projection_from_name(text_view(values[column_projection])).value();
   add(attribute->projection, attribute->tiers);
-  if (!nulls[column_moving_from]) {
+  // What has none is in no document, whatever there still is of it.
+  if (attribute->tiers.any() && !nulls[column_moving_from]) {
     add_moving(values[column_moving_from], attribute->tiers);
   }
   MemoryContextSwitchTo(caller);
@@ -155,46 +156,47 @@ const Attribute* Attributes::load(int32 attribute_id) {
 }
 
 // There are few, if any.
-void Attributes::load_renamed() {
+void Attributes::load_unusual() {
   MemoryContext const caller = MemoryContextSwitchTo(context_);
-  pg::IndexScan scan(table, pg::relation_oid("attributes_document_name_key"), 1,
+  pg::IndexScan scan(table, pg::relation_oid("attributes_unusual_idx"), 1,
                      pg::IndexScan::Want::rows);
   ScanKeyData keys[1];
   ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id_));
   scan.start(keys);
   while (TupleTableSlot* const row = scan.next_row()) {
-    const Attribute* const attribute = make(row);
-    if (attribute->name != attribute->member) {
-      renamed_.push_back(attribute);
-    }
+    unusual_.push_back(make(row));
   }
   scan.close();
-  has_loaded_renamed_ = true;
+  has_loaded_unusual_ = true;
   MemoryContextSwitchTo(caller);
 }
 
-const Attribute* Attributes::renamed(std::string_view member) {
-  if (!has_loaded_renamed_) {
-    load_renamed();
+const Attribute* Attributes::unusual(std::string_view member) {
+  if (!has_loaded_unusual_) {
+    load_unusual();
   }
   const auto* const found =
-      std::find_if(renamed_.begin(), renamed_.end(),
+      std::find_if(unusual_.begin(), unusual_.end(),
                    [&](const Attribute* attribute) { return attribute->member == member; });
-  return found != renamed_.end() ? *found : nullptr;
+  return found != unusual_.end() ? *found : nullptr;
 }
 
-const Attribute* Attributes::named_or_notice(std::string_view name) {
+const Attribute* Attributes::renamed(std::string_view member) {
+  const Attribute* const attribute = unusual(member);
+  return attribute != nullptr && attribute->name != member ? attribute : nullptr;
+}
+
+const Attribute* Attributes::named_ever(std::string_view name) {
   const Attribute* const attribute = named(name);
-  if (attribute != nullptr) {
-    return attribute;
-  }
-  const Attribute* const now = renamed(name);
-  ereport(NOTICE,
-          (errmsg("attribute \"%.*s\" does not exist", static_cast<int>(name.size()), name.data()),
-           now == nullptr ? 0
-                          : errhint("It has been renamed to \"%.*s\".",
-                                    static_cast<int>(now->name.size()), now->name.data())));
-  return nullptr;
+  return attribute != nullptr ? attribute : renamed(name);
+}
+
+void notice_unknown(std::string_view name, const Attribute* now) {
+  const auto length = static_cast<int>(name.size());
+  ereport(NOTICE, (errmsg("attribute \"%.*s\" does not exist", length, name.data()),
+                   now == nullptr ? 0
+                                  : errhint("It has been renamed to \"%.*s\".",
+                                            static_cast<int>(now->name.size()), now->name.data())));
 }
 
 }  // namespace eav::query

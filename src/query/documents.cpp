@@ -198,11 +198,12 @@ void Documents::add_members(Jsonb* object, Members& members) {
   while (JsonbIteratorNext(&iterator, &member.value, true) == WJB_KEY) {
     member.name = {member.value.val.string.val,
                    static_cast<std::size_t>(member.value.val.string.len)};
-    if (const Attribute* const renamed = attributes_.renamed(member.name)) {
-      member.name = renamed->name;
-    }
     JsonbIteratorNext(&iterator, &member.value, true);
-    members.push_back(member);
+    const Attribute* const unusual = attributes_.unusual(member.name);
+    if (unusual == nullptr || unusual->tiers.any()) {
+      member.name = unusual == nullptr ? member.name : unusual->name;
+      members.push_back(member);
+    }
   }
 }
 
@@ -218,7 +219,7 @@ void Documents::add_current(Members& members) {
     slot_getsomeattrs(row, current::value);
     const Attribute* const attribute =
         attributes_.with_id(DatumGetInt32(row->tts_values[current::attribute_id - 1]));
-    if (attribute != nullptr) {
+    if (attribute != nullptr && attribute->tiers.any()) {
       members.push_back({attribute->name,
                          pg::json_value(DatumGetJsonbPCopy(row->tts_values[current::value - 1]))});
     }

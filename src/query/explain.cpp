@@ -30,6 +30,7 @@ class Explain {
       : result_(result),
         tenant_id_(tenant_id),
         attributes_(tenant_id),
+        documents_(attributes_),
         filter_(make_filter(path, attributes_)),
         order_(make_order(order_by, attributes_)) {}
 
@@ -46,6 +47,7 @@ class Explain {
     if (order_.is_by_value) {
       put_order(plan);
     }
+    documents_.close();
     attributes_.close();
   }
 
@@ -61,6 +63,7 @@ class Explain {
   ReturnSetInfo* result_;
   int64 tenant_id_;
   Attributes attributes_;
+  Documents documents_;  // not asked for any, but keeps their tables open: indexes stay
   Filter filter_;
   Order order_;
   int32 step_ = 0;

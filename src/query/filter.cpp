@@ -6,10 +6,6 @@
 #include "eav/pg/memory.hpp"
 #include "eav/query/value_key.hpp"
 
-extern "C" {
-#include <mb/pg_wchar.h>
-}
-
 namespace eav::query {
 
 namespace {
@@ -70,12 +66,8 @@ Comparison comparison_of(JsonPathItemType type) {
   }
 }
 
-// Keys are made of UTF-8.
 KeyRange range_of_strings_with(const JsonbValue& prefix) {
-  const char* const utf8 = pg_server_to_any(prefix.val.string.val, prefix.val.string.len, PG_UTF8);
-  return core::range_of_prefix({utf8, utf8 == prefix.val.string.val
-                                          ? static_cast<std::size_t>(prefix.val.string.len)
-                                          : strlen(utf8)});
+  return core::range_of_prefix(utf8_of(prefix.val.string.val, prefix.val.string.len));
 }
 
 std::string_view string_of(JsonPathItem& item) {
@@ -121,13 +113,15 @@ void Reader::note(std::string_view name) {
                   [&](const Mention& mention) { return mention.name == name; })) {
     return;
   }
-  const Attribute* attribute = attributes_.named_or_notice(name);
-  if (attribute != nullptr && !attribute->tiers.any()) {
+  const Attribute* attribute = attributes_.named(name);
+  if (attribute == nullptr) {
+    notice_unknown(name, attributes_.renamed(name));
+  } else if (!attribute->tiers.any()) {
     ereport(NOTICE, (errmsg("attribute \"%.*s\" is in no document", static_cast<int>(name.size()),
                             name.data()),
                      errdetail("It has projection none: only history has its values.")));
     attribute = nullptr;
-  } else if (attribute != nullptr) {
+  } else {
     filter_.needed.push_back(attribute);
   }
   filter_.mentions.push_back({name, attribute});

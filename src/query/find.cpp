@@ -29,7 +29,6 @@ namespace eav::query {
 
 namespace {
 
-using core::FilterNode;
 using core::FindCursor;
 
 // An entity in the order of the query.
@@ -71,9 +70,10 @@ class Precedes {
   bool is_descending_;
 };
 
-// How the work for an entity compares: to walk by it and check it, to read an entry of a B-tree, to
-// fetch a row that a GIN index names.
+// How the work for an entity compares: to check it after the one before it, or after one somewhere
+// else, to read an entry of a B-tree, to fetch a row that a GIN index names.
 constexpr double cost_of_walking = 2.0;
+constexpr double cost_of_jumping = 5.0;
 constexpr double cost_of_entry = 0.1;
 constexpr double cost_of_fetching = 1.0;
 
@@ -160,12 +160,12 @@ class Find {
   std::span<const uint8> key_of_open(core::ValueKey& key);
 
   void by_entity();
-  void walk_as_long_as_it_pays(int64& at);
-  bool pays_to_walk(int64 walked);
+  bool walk_as_long_as_it_pays(int64& at);
+  bool pays_to_go_on(double step, double per_candidate, const std::optional<int64>& at);
   std::optional<int64> next_candidate(int64 at_least);
 
   void by_index(const KeyIndex& index);
-  void take_entries(KeyScan& scan, ScanDirection direction);
+  bool take_entries(KeyScan& scan);
   void without_value();
   void collect(bool without_value_only);
   bool is_wanted(const core::ArenaVector<Place>& best, const Place& place) const;
@@ -184,7 +184,9 @@ class Find {
   uint64 hash_ = 0;
   Plan plan_{};
   int64 found_ = 0;
-  double rows_ = -1;  // of all tenants
+  int64 walked_ = 0;
+  int64 end_of_walk_ = PG_INT64_MAX;
+  double rows_ = -1;  // of all tenants; below 0: not asked for yet
 };
 
 uint64 Find::query_hash() const {
@@ -288,8 +290,8 @@ void Find::by_entity() {
     }
     at = after_->entity_id + 1;
   }
-  if (plan_.stream != nullptr && is_costly(*plan_.stream)) {
-    walk_as_long_as_it_pays(at);
+  if (plan_.stream != nullptr && is_costly(*plan_.stream) && !walk_as_long_as_it_pays(at)) {
+    return;
   }
   while (!is_full()) {
     const std::optional<int64> candidate = next_candidate(at);
@@ -306,79 +308,108 @@ void Find::by_entity() {
   }
 }
 
-// Ends when the page is full, or when the stream is worth its price.
-void Find::walk_as_long_as_it_pays(int64& at) {
-  int64 walked = 0;
-  while (!is_full() && pays_to_walk(walked)) {
+// Ends when the stream is worth its price; false when nothing is left to be found.
+bool Find::walk_as_long_as_it_pays(int64& at) {
+  while (!is_full()) {
+    if (!pays_to_go_on(cost_of_walking, cost_of_collecting(*plan_.stream), at)) {
+      return true;
+    }
     const std::optional<int64> candidate = documents_.next(at);
-    if (!candidate || *candidate == PG_INT64_MAX) {
-      return;
+    if (!candidate) {
+      return false;
     }
     if (check()) {
       emit({});
     }
+    if (*candidate == PG_INT64_MAX) {
+      return false;
+    }
     at = *candidate + 1;
-    ++walked;
+    ++walked_;
   }
+  return false;
 }
 
-// Compares what is left to be walked, as far as can be told from what was found, with the number of
-// candidates that the stream would collect.
-bool Find::pays_to_walk(int64 walked) {
+// Compares what is left to be walked, as far as can be told from what was found, with what asking
+// the stream for all of its candidates would cost. at: where the entities begin that are left, when
+// it is known.
+bool Find::pays_to_go_on(double step, double per_candidate, const std::optional<int64>& at) {
   constexpr int64 least = 500;
-  if (walked < least) {
+  constexpr int64 few = 5000;
+  if (walked_ < least) {
     return true;
   }
-  const double share = (static_cast<double>(found_) + 0.5) / static_cast<double>(walked);
-  const double to_walk = static_cast<double>(request_.limit - found_) / share;
   if (rows_ < 0) {
     rows_ = count_roughly("entity_jsonb");
+    const int64 left = at ? count_entities(request_.tenant_id, few, *at) : few;
+    if (left < few) {
+      end_of_walk_ = walked_ + left;
+    }
   }
-  return to_walk * cost_of_walking < share * rows_ * cost_of_collecting(*plan_.stream);
+  const double share = (static_cast<double>(found_) + 0.5) / static_cast<double>(walked_);
+  const double to_walk = Min(static_cast<double>(request_.limit - found_) / share,
+                             static_cast<double>(end_of_walk_ - walked_));
+  return to_walk * step < share * rows_ * per_candidate;
 }
 
+// Ends with the candidates of the stream when it turns out that they are few, or far away.
 void Find::by_index(const KeyIndex& index) {
-  const ScanDirection direction =
-      order_.is_descending ? BackwardScanDirection : ForwardScanDirection;
+  bool goes_on = true;
   if (!after_ || after_->size > 0) {
     KeyScan scan(index);
     std::optional<KeyScan::End> end;
-    if (after_) {
-      scan.start_beside(after_->bytes(), after_->entity_id, !order_.is_descending);
-      take_entries(scan, direction);
-      end = KeyScan::End{after_->bytes(), false};
+    const std::optional<Place> begin = after_;
+    if (begin) {
+      scan.start_beside(begin->bytes(), begin->entity_id, !order_.is_descending);
+      goes_on = take_entries(scan);
+      end = KeyScan::End{begin->bytes(), false};
     }
-    if (!is_full()) {
+    if (goes_on) {
       scan.start_between(order_.is_descending ? std::nullopt : end,
                          order_.is_descending ? end : std::nullopt);
-      take_entries(scan, direction);
+      goes_on = take_entries(scan);
     }
     scan.close();
   }
-  if (!is_full()) {
+  if (goes_on) {
     without_value();
+  } else if (!is_full()) {
+    collect(false);
   }
 }
 
 // An entry may be that of an older value: the entity then has its place elsewhere, or has come
-// with an entry just before.
-void Find::take_entries(KeyScan& scan, ScanDirection direction) {
-  std::optional<Place> last;
-  while (!is_full() && scan.next(direction)) {
+// with an entry just before. False when it has not come to the end.
+bool Find::take_entries(KeyScan& scan) {
+  const ScanDirection direction =
+      order_.is_descending ? BackwardScanDirection : ForwardScanDirection;
+  while (!is_full()) {
+    if (plan_.stream != nullptr &&
+        !pays_to_go_on(cost_of_jumping, cost_of_collecting(*plan_.stream) + cost_of_walking,
+                       std::nullopt)) {
+      return false;
+    }
+    if (!scan.next(direction)) {
+      return true;
+    }
+    ++walked_;
     const Place place = place_of(scan.entity_id(), scan.key());
-    if ((last && !precedes_(*last, place)) || !documents_.open(place.entity_id)) {
+    if (after_ && !precedes_(*after_, place)) {
       continue;
     }
-    last = place;
+    after_ = place;
     core::ValueKey key = core::ValueKey::of_null();
-    if (std::ranges::equal(key_of_open(key), place.bytes()) && check()) {
+    if (documents_.open(place.entity_id) && std::ranges::equal(key_of_open(key), place.bytes()) &&
+        check()) {
       emit(place.bytes());
     }
   }
+  return false;
 }
 
 // Of the value that is sorted by; empty when there is none.
 std::span<const uint8> Find::key_of_open(core::ValueKey& key) {
+  MemoryContextReset(candidate_);
   JsonbValue value;
   if (order_.attribute == nullptr || !documents_.value(*order_.attribute, value)) {
     return {};
@@ -396,10 +427,10 @@ void Find::without_value() {
     collect(true);
     return;
   }
-  const bool goes_on = after_ && after_->size == 0;
+  const bool is_inside = after_ && after_->size == 0;
   const int64 end = is_descending ? PG_INT64_MIN : PG_INT64_MAX;
   int64 at = is_descending ? PG_INT64_MAX : PG_INT64_MIN;
-  if (goes_on) {
+  if (is_inside) {
     if (after_->entity_id == end) {
       return;
     }

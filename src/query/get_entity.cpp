@@ -39,7 +39,7 @@ std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& 
     }
     const text* const name = DatumGetTextPP(elements[i]);
     const std::string_view view(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-    if (const Attribute* const attribute = attributes.named(view)) {
+    if (const Attribute* const attribute = attributes.named_ever(view)) {
       found.push_back(attribute);
       stats::count_read(attribute->attribute_id);
     } else {

@@ -35,13 +35,16 @@ Order make_order(const text* order_by, Attributes& attributes) {
     return order;
   }
   std::string_view name = text_view(order_by);
-  order.attribute = attributes.named(name);
+  order.attribute = attributes.named_ever(name);
   if (order.attribute == nullptr) {
     order.is_descending = take_word(name, "desc");
     if (!order.is_descending) {
       take_word(name, "asc");
     }
-    order.attribute = attributes.named_or_notice(name);
+    order.attribute = attributes.named_ever(name);
+    if (order.attribute == nullptr) {
+      notice_unknown(name);
+    }
   }
   return order;
 }
@@ -82,12 +85,13 @@ void close_plan(const Plan& plan) {
   }
 }
 
-int64 count_entities(int64 tenant_id, int64 most) {
-  pg::IndexScan scan("entities", pg::relation_oid("entities_pkey"), 1,
+int64 count_entities(int64 tenant_id, int64 most, int64 from) {
+  pg::IndexScan scan("entities", pg::relation_oid("entities_pkey"), 2,
                      pg::IndexScan::Want::entries);
-  ScanKeyData key;
-  ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id));
-  scan.start({&key, 1});
+  ScanKeyData keys[2];
+  ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id));
+  ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+  scan.start(keys);
   int64 count = 0;
   while (count < most && scan.next_entry() != nullptr) {
     CHECK_FOR_INTERRUPTS();

@@ -25,7 +25,7 @@ using core::SmallestIds;
 using Kind = Stream::Kind;
 
 // Ids that a stream keeps at a time; it may hold twice as many while it collects.
-constexpr std::size_t max_ids = 256 * 1024;
+constexpr std::size_t max_ids = 262144;
 // So many entries are looked at to estimate how many there are.
 constexpr int64 max_probe = 2000;
 // A range with more is not worth being collected when something else finds candidates.
@@ -162,8 +162,8 @@ class HotRows {
     pg::visit_pages(bitmap, [&](BlockNumber block, const OffsetNumber* offsets, int count) {
       CHECK_FOR_INTERRUPTS();
       if (count < 0) {
-        for (OffsetNumber offset = FirstOffsetNumber; offset <= MaxHeapTuplesPerPage; ++offset) {
-          visit_row(block, offset, visit);
+        for (int offset = FirstOffsetNumber; offset <= MaxHeapTuplesPerPage; ++offset) {
+          visit_row(block, static_cast<OffsetNumber>(offset), visit);
         }
       }
       for (int i = 0; i < count; ++i) {

@@ -12,10 +12,6 @@ namespace eav::query {
 
 using core::ValueKey;
 
-namespace {
-
-// As much of a string in UTF-8 as a key holds. It ends before what UTF-8 has no character for; and
-// bytes of no known encoding stay as they are, as jsonpath compares them.
 std::string_view utf8_of(const char* text, int length) {
   const int encoding = GetDatabaseEncoding();
   const std::string_view whole(text, static_cast<std::size_t>(length));
@@ -33,8 +29,6 @@ std::string_view utf8_of(const char* text, int length) {
   pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8, source, taken, utf8, room, true);
   return reinterpret_cast<const char*>(utf8);
 }
-
-}  // namespace
 
 core::ValueKey key_of(const JsonbValue& value) {
   switch (value.type) {

@@ -13,7 +13,8 @@
 // merge reads all of it. Above a certain size it is emptied by TRUNCATE, which no snapshot keeps
 // from giving the space back. That wants the table for itself: as long as a transaction is open
 // that has noted something, or a dump reads it, the merge does not wait for that one and deletes
-// rows, as it does while there are few.
+// rows, as it does while there are few. eav.merge_rollups(), in the transaction of a client, never
+// locks the table.
 //
 // The same goes into a row for the day, with which questions about many hours are answered, and
 // which stays when hours expire. How many entities have an attribute stands in a row of its own
@@ -37,7 +38,7 @@ namespace {
 // Below it, reading dead rows costs less than TRUNCATE.
 constexpr BlockNumber large_pending = 1024 * 1024 / BLCKSZ;
 
-constexpr int64 most_expired = 100000;  // in one transaction
+constexpr int64 most_expired = 1000000;  // in one transaction
 
 // Not the table: autovacuum works on it and would be in the way, and we in its.
 bool take_turn(pg::OnLock on_lock) {
@@ -132,7 +133,9 @@ int64 merge(pg::OnLock on_lock) {
   if (!take_turn(on_lock)) {
     return 0;
   }
-  if (!lock_if_large(pg::relation_oid("rollup_pending"))) {
+  // Not in the transaction of a client, which may stay open: nobody could write to history.
+  const bool may_lock = on_lock == pg::OnLock::skip;
+  if (!may_lock || !lock_if_large(pg::relation_oid("rollup_pending"))) {
     return is_any_pending() ? add_pending(true) : 0;
   }
   const int64 added = add_pending(false);

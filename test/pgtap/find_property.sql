@@ -66,7 +66,7 @@ FROM unnest('{größe,"with space","the desc","quo\"te","back\\slash",a.b,$,"*",
      unnest('{text,int}'::text[]) AS data_type
 WHERE (data_type = 'text') = (length(name) % 2 = 0);
 
--- What the tiers hold, under the present names.
+-- What the tiers hold, under the present names; what is on its way to none is seen no more.
 CREATE VIEW stored AS
 SELECT p.tenant_id, p.entity_id, a.attribute_id, a.name, tier, value
 FROM eav.entity_jsonb p
@@ -74,9 +74,11 @@ CROSS JOIN LATERAL (
     SELECT 'hot' AS tier, key, value FROM jsonb_each(p.hot_attrs)
     UNION ALL SELECT 'live', key, value FROM jsonb_each(p.live_attrs)) AS member
 JOIN eav.attributes a ON a.tenant_id = p.tenant_id AND coalesce(a.document_name, a.name) = member.key
+                         AND a.projection <> 'none'
 UNION ALL
 SELECT c.tenant_id, c.entity_id, c.attribute_id, a.name, 'current', c.value
-FROM eav.entity_values_current c JOIN eav.attributes a USING (tenant_id, attribute_id);
+FROM eav.entity_values_current c JOIN eav.attributes a USING (tenant_id, attribute_id)
+WHERE a.projection <> 'none';
 
 -- The documents that plain SQL puts together.
 CREATE VIEW assembled AS
@@ -168,7 +170,7 @@ BEGIN
     FOR attribute IN SELECT * FROM eav.attributes WHERE tenant_id = tenant AND projection <> 'none'
                      ORDER BY random() LIMIT 6
     LOOP
-        CALL move(tenant, attribute.attribute_id, one_of('hot', 'live', 'current'));
+        CALL move(tenant, attribute.attribute_id, one_of('hot', 'live', 'current', 'hot', 'live', 'current', 'none'));
     END LOOP;
     UPDATE eav.attributes SET document_name = coalesce(document_name, name), name = 'new ' || name
     WHERE attribute_id IN (SELECT attribute_id FROM eav.attributes WHERE tenant_id = tenant
@@ -206,15 +208,19 @@ END
 $$;
 
 -- Names to ask for: those there are, some as often as all others together, and some that the
--- documents do not have: former names, and names that never were.
-CREATE TABLE known (name text, data_type text);
+-- documents do not have: former names, and names that never were. A filter with a former name finds
+-- nothing, as in the document; where an attribute is named by an argument it is the one that had it.
+CREATE TABLE known (name text, data_type text, present_name text);
+CREATE FUNCTION present_name(asked text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT present_name FROM known WHERE name = asked LIMIT 1), asked)
+$$;
 CREATE PROCEDURE learn(tenant bigint) LANGUAGE sql AS $$
     TRUNCATE known;
-    INSERT INTO known SELECT name, data_type FROM eav.attributes WHERE tenant_id = tenant ORDER BY name;
+    INSERT INTO known SELECT name, data_type, name FROM eav.attributes WHERE tenant_id = tenant ORDER BY name;
     INSERT INTO known SELECT k.* FROM known k, generate_series(1, 8) WHERE k.name IN (
         SELECT name FROM known ORDER BY random() LIMIT 5);
     INSERT INTO known SELECT k.* FROM known k, generate_series(1, 3) WHERE data_type = 'json';
-    INSERT INTO known SELECT document_name, data_type FROM eav.attributes
+    INSERT INTO known SELECT document_name, data_type, name FROM eav.attributes
     WHERE tenant_id = tenant AND document_name IS NOT NULL;
     INSERT INTO known VALUES ('never was', 'text'), ('', 'int');
     TRUNCATE entity;
@@ -312,14 +318,14 @@ LANGUAGE sql STABLE AS $$
                                        CASE jsonb_typeof(value) WHEN 'number' THEN value::numeric END,
                                        substring(convert_to(CASE jsonb_typeof(value) WHEN 'string' THEN value #>> '{}' END,
                                                             'UTF8') FOR 63)) AS place
-          FROM (SELECT entity_id, document -> attribute AS value FROM entity
+          FROM (SELECT entity_id, document -> present_name(attribute) AS value FROM entity
                 WHERE jsonb_path_match(document, filter)) AS found) AS placed
 $$;
 
-CREATE FUNCTION part_of(document jsonb, names text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION part_of(document jsonb, names text[]) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN names IS NULL THEN document
                 ELSE (SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(document)
-                      WHERE key = ANY (names)) END
+                      WHERE key IN (SELECT present_name(name) FROM unnest(names) AS name)) END
 $$;
 
 -- All pages. Now and then the next one begins after a row in the middle of the last.

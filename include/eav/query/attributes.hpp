@@ -40,15 +40,18 @@ class Attributes {
   // Null when there is none.
   const Attribute* named(std::string_view name);
   const Attribute* with_id(int32 attribute_id);
-  // That documents keep under this name, although it has another by now; also null otherwise.
-  const Attribute* renamed(std::string_view member);
-  // Tells the client when there is none.
-  const Attribute* named_or_notice(std::string_view name);
+  // By the name under which documents keep it, when readers do not see it under that: renamed, or
+  // with projection none and on its way out of them; null otherwise.
+  const Attribute* unusual(std::string_view member);
+  // That had this name, and has another by now; null otherwise.
+  const Attribute* renamed(std::string_view name);
+  // By its name, or the one that it was registered with.
+  const Attribute* named_ever(std::string_view name);
 
  private:
   const Attribute* make(TupleTableSlot* row) const;
   const Attribute* load(int32 attribute_id);
-  void load_renamed();
+  void load_unusual();
 
   MemoryContext context_;
   int64 tenant_id_;
@@ -58,8 +61,11 @@ class Attributes {
   const Attribute* at_attribute_ = nullptr;    // and stands here, or at the end
   core::ArenaVector<const Attribute*> known_;  // by id
   std::size_t next_ = 0;                       // in known_, after the last that was asked for
-  bool has_loaded_renamed_ = false;
-  core::ArenaVector<const Attribute*> renamed_;
+  bool has_loaded_unusual_ = false;
+  core::ArenaVector<const Attribute*> unusual_;
 };
+
+// Tells the client that there is no such attribute; now: the one that had the name, if any.
+void notice_unknown(std::string_view name, const Attribute* now = nullptr);
 
 }  // namespace eav::query

@@ -33,8 +33,8 @@ void close_plan(const Plan& plan);
 // The first argument of a call, which must not be null.
 int64 tenant_of(FunctionCallInfo fcinfo);
 
-// Counts the entities of a tenant, up to most.
-int64 count_entities(int64 tenant_id, int64 most);
+// Counts the entities of a tenant, up to most, with ids from here on.
+int64 count_entities(int64 tenant_id, int64 most, int64 from = PG_INT64_MIN);
 
 // Attributes by name, whose values are about to be returned. Tells the client about those that do
 // not exist.

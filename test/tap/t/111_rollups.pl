@@ -94,9 +94,7 @@ foreach my $round (1 .. 10)
 all_counted('many merges');
 $_->quit foreach @sessions;
 
-# An old snapshot: pending is emptied for good, so that a merge never reads much of it.
-$node->ask(q{ALTER SYSTEM SET eav.worker_enabled = off; });
-$node->ask('SELECT pg_reload_conf()');
+# An old snapshot: the worker empties pending for good, so that a merge never reads much of it.
 $node->ask(q{ALTER TABLE eav.rollup_pending SET (autovacuum_enabled = off)});
 $node->ask(q{SELECT count(eav.register_attribute(1, 'many' || n, 'int', 'none')) FROM generate_series(1, 2000) AS n});
 my $write = q{
@@ -118,7 +116,8 @@ sub rounds
 		$session->query_safe($write);
 		$session->query_safe('SELECT eav.stage_flush()');
 		$number += 2000;
-		$session->query_safe('SELECT eav.merge_rollups()');
+		$node->wait_for('SELECT NOT EXISTS (SELECT FROM eav.rollup_pending)')
+		  or die 'the worker does not merge';
 		my $bytes = pending_bytes();
 		$largest = $bytes if $bytes > $largest;
 	}
@@ -136,7 +135,23 @@ is($node->ask("SELECT ($counted) = ($in_history)"), 't', 'each value is counted 
 $holder->query_safe('COMMIT');
 $number++;
 rounds(1);
-cmp_ok(pending_bytes(), '<', 1024 * 1024, 'pending is emptied when he has ended');
+ok( $node->wait_for(q{SELECT pg_relation_size('eav.rollup_pending') < 1024 * 1024}),
+	'pending is emptied when he has ended');
+
+# A client who merges much and stays in his transaction keeps nobody from writing.
+$node->ask(q{ALTER SYSTEM SET eav.rollup_interval = '1h'});
+$node->ask('SELECT pg_reload_conf()');
+foreach (1 .. 8)
+{
+	$session->query_safe($write);
+	$session->query_safe('SELECT eav.stage_flush()');
+	$number += 2000;
+}
+cmp_ok(pending_bytes(), '>', 1024 * 1024, 'there is much to merge');
+$holder->query_safe('BEGIN; SELECT eav.merge_rollups()');
+send_values(1000);
+ok($node->wait_for($in_history, $number), 'flushes go on while he stays');
+$holder->query_safe('COMMIT');
 is($node->ask($counted), $number, 'his value is counted');
 $session->quit;
 $holder->quit;
