@@ -162,7 +162,7 @@ class Find {
   void by_entity();
   bool walk_as_long_as_it_pays(int64& at);
   bool pays_to_go_on(double step, double per_candidate, const std::optional<int64>& at);
-  std::optional<int64> next_candidate(int64 at_least);
+  std::optional<int64> next_candidate(Stream* stream, int64 at_least);
 
   void by_index(const KeyIndex& index);
   bool take_entries(KeyScan& scan);
@@ -266,12 +266,13 @@ void Find::emit(std::span<const uint8> key) {
   ++found_;
 }
 
-std::optional<int64> Find::next_candidate(int64 at_least) {
-  if (plan_.stream == nullptr) {
+// Every entity when there is no stream.
+std::optional<int64> Find::next_candidate(Stream* stream, int64 at_least) {
+  if (stream == nullptr) {
     return documents_.next(at_least);
   }
   for (;;) {
-    const std::optional<int64> candidate = seek(*plan_.stream, at_least);
+    const std::optional<int64> candidate = seek(*stream, at_least);
     if (!candidate || documents_.open(*candidate)) {
       return candidate;
     }
@@ -294,7 +295,7 @@ void Find::by_entity() {
     return;
   }
   while (!is_full()) {
-    const std::optional<int64> candidate = next_candidate(at);
+    const std::optional<int64> candidate = next_candidate(plan_.stream, at);
     if (!candidate) {
       return;
     }
@@ -308,13 +309,16 @@ void Find::by_entity() {
   }
 }
 
-// Ends when the stream is worth its price; false when nothing is left to be found.
+// Through all entities, or the candidates of what is cheap. Ends when the rest of the stream is
+// worth its price; false when nothing is left to be found.
 bool Find::walk_as_long_as_it_pays(int64& at) {
+  Stream* const cheap = cheap_part(*plan_.stream);
+  const double step = cheap == nullptr ? cost_of_walking : cost_of_jumping;
   while (!is_full()) {
-    if (!pays_to_go_on(cost_of_walking, cost_of_collecting(*plan_.stream), at)) {
+    if (!pays_to_go_on(step, cost_of_collecting(*plan_.stream), at)) {
       return true;
     }
-    const std::optional<int64> candidate = documents_.next(at);
+    const std::optional<int64> candidate = next_candidate(cheap, at);
     if (!candidate) {
       return false;
     }
@@ -458,7 +462,7 @@ void Find::without_value() {
 void Find::collect(bool without_value_only) {
   core::ArenaVector<Place> best(pg::arena_of(CurrentMemoryContext));
   for (int64 at = PG_INT64_MIN;;) {
-    const std::optional<int64> candidate = next_candidate(at);
+    const std::optional<int64> candidate = next_candidate(plan_.stream, at);
     if (!candidate) {
       break;
     }

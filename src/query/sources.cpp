@@ -507,6 +507,20 @@ Stream* open_stream(const FilterNode& tree, const Filter& filter, int64 tenant_i
   return Opener(filter, tenant_id).open(tree);
 }
 
+Stream* cheap_part(const Stream& stream) {
+  if (stream.kind != Kind::all_of) {
+    return nullptr;
+  }
+  auto* const part = new (palloc(sizeof(Stream))) Stream(stream);
+  part->children = core::ArenaVector<Stream*>(pg::arena_of(CurrentMemoryContext));
+  for (Stream* const child : stream.children) {
+    if (!is_costly(*child)) {
+      part->children.push_back(child);
+    }
+  }
+  return part->children.empty() ? nullptr : part;
+}
+
 void close_stream(Stream* stream) {
   if (stream->scan != nullptr) {
     stream->scan->close();

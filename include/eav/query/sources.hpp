@@ -102,6 +102,10 @@ void close_stream(Stream* stream);
 // The first candidate from here on.
 std::optional<int64> seek(Stream& stream, int64 at_least);
 
+// What of a conjunction is not costly: all of its candidates are among those of that, too. Null
+// when there is nothing. It shares the streams, and asks for ever higher ids as they want it.
+Stream* cheap_part(const Stream& stream);
+
 // Whether the first candidate cannot be had without collecting more of them than a page needs.
 bool is_costly(const Stream& stream);
 
