@@ -54,10 +54,10 @@ class SmallestIds {
   void clear() {
     ids_.clear();
     next_ = 0;
-    limit_.reset();
+    has_limit_ = false;
   }
   void add(Id id) {
-    if (limit_ && id >= *limit_) {
+    if (has_limit_ && id >= limit_) {
       return;
     }
     ids_.push_back(id);
@@ -72,7 +72,7 @@ class SmallestIds {
   }
 
   // Ids from here on may have been left out.
-  std::optional<Id> limit() const { return limit_; }
+  std::optional<Id> limit() const { return has_limit_ ? std::optional<Id>(limit_) : std::nullopt; }
   std::size_t size() const { return ids_.size(); }
 
   // Of those that are kept.
@@ -95,6 +95,7 @@ class SmallestIds {
   void shrink() {
     finish();
     if (ids_.size() > most_) {
+      has_limit_ = true;
       limit_ = ids_[most_];
       ids_.truncate(most_);
     }
@@ -103,7 +104,8 @@ class SmallestIds {
   ArenaVector<Id> ids_;
   std::size_t most_;
   std::size_t next_ = 0;
-  std::optional<Id> limit_;
+  bool has_limit_ = false;
+  Id limit_ = 0;
 };
 
 }  // namespace eav::core
