@@ -6,7 +6,13 @@ use lib '.';
 use EavCluster;
 use Test::More;
 
-my $node = EavCluster->ready('index', autovacuum => 'off', restart_after_crash => 'on');
+# deadlock_timeout: longer than the worker needs to notice that a build is in the way; else the server
+# may end who waits for it as part of a deadlock.
+my $node = EavCluster->ready(
+	'index',
+	autovacuum => 'off',
+	restart_after_crash => 'on',
+	deadlock_timeout => '10s');
 $node->wait_for_worker;
 
 # Two tenants with the same attribute, whose name needs all kinds of quotes.
