@@ -29,7 +29,6 @@
 // there.
 #include "eav/attributes/move.hpp"
 
-#include <algorithm>
 #include <unordered_map>
 
 #include "eav/flush/apply.hpp"
@@ -38,7 +37,6 @@
 #include "eav/flush/state.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
-#include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"

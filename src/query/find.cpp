@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "eav/ingest/staged_row.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/memory.hpp"
@@ -208,8 +209,7 @@ void Find::read_cursor() {
   if (request_.after == nullptr) {
     return;
   }
-  const std::optional<FindCursor> cursor =
-      FindCursor::decode({VARDATA_ANY(request_.after), VARSIZE_ANY_EXHDR(request_.after)});
+  const std::optional<FindCursor> cursor = FindCursor::decode(ingest::view_of(request_.after));
   if (!cursor || cursor->query() != hash_ || (!order_.is_by_value && !cursor->key().empty())) {
     ereport(ERROR,
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "eav/freshness/status.hpp"
+#include "eav/ingest/staged_row.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/jsonb.hpp"
@@ -38,7 +39,7 @@ std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& 
       continue;
     }
     const text* const name = DatumGetTextPP(elements[i]);
-    const std::string_view view(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+    const std::string_view view = ingest::view_of(name);
     if (const Attribute* const attribute = attributes.named_ever(view)) {
       found.push_back(attribute);
       stats::count_read(attribute->attribute_id);
@@ -125,7 +126,7 @@ JsonbValue time_value(TimestampTz at) {
 
 JsonbValue text_value(Datum datum) {
   const text* const value = DatumGetTextPP(datum);
-  return string_value({VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)});
+  return string_value(ingest::view_of(value));
 }
 
 JsonbValue seconds_value(const std::optional<core::Micros>& lag) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "eav/ingest/staged_row.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/query/find.hpp"
 
@@ -23,10 +24,6 @@ bool take_word(std::string_view& text, std::string_view word) {
   return true;
 }
 
-std::string_view text_view(const text* value) {
-  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-}
-
 }  // namespace
 
 Order make_order(const text* order_by, Attributes& attributes) {
@@ -34,7 +31,7 @@ Order make_order(const text* order_by, Attributes& attributes) {
   if (order_by == nullptr) {
     return order;
   }
-  std::string_view name = text_view(order_by);
+  std::string_view name = ingest::view_of(order_by);
   order.attribute = attributes.named_ever(name);
   if (order.attribute == nullptr) {
     order.is_descending = take_word(name, "desc");

@@ -289,11 +289,7 @@ std::optional<int64> seek(Stream& stream, int64 at_least) {
 
 namespace {
 
-struct Member {
-  std::string_view name;
-  JsonbValue value;
-};
-using Members = core::ArenaVector<Member>;
+using Members = core::ArenaVector<pg::Member>;
 
 // Makes streams of the nodes of a tree.
 class Opener {
