@@ -167,6 +167,8 @@ BEGIN
         RETURN 0;
     END IF;
     LOCK TABLE eav.partition_policy IN SHARE UPDATE EXCLUSIVE MODE;
+    -- The parent before its partitions, as everybody: who changes the table locks it in this order.
+    LOCK TABLE ONLY eav.entity_values_ts IN ACCESS SHARE MODE;
     SELECT array_agg(p.partition), max(p.partition) FILTER (WHERE p.upper IS NULL), max(p.upper),
            max(p.lower) <= now() + (premake - 1) * step
     INTO present, fallback, edge, is_short
