@@ -50,6 +50,7 @@ has_file() { [ -n "$1" ] && compgen -G "$1"; }
 has_headers() { has_file "$(pg_config_says --includedir-server)/postgres.h"; }
 has_server() { has_file "$(pg_config_says --bindir)/postgres"; }
 has_extension() { has_file "$(pg_config_says --sharedir)/extension/$1.control"; }
+find_debootstrap() { PATH=$PATH:/usr/sbin command -v debootstrap; }
 has_sanitizers() { has_file "$(clang -print-resource-dir)/lib/*/libclang_rt.fuzzer*"; }
 
 need_build() {
@@ -72,6 +73,9 @@ need_core_tests() {
     need clang "fuzzers" has_command clang
     need libclang-rt-dev "runtime of the fuzzers" has_sanitizers
     need libgtest-dev "unit tests" has_file /usr/include/gtest/gtest.h
+}
+need_chroots() {
+    [ "$(id -u)" -ne 0 ] || want debootstrap "servers of other Debian releases" find_debootstrap
 }
 need_server_tests() {
     need "postgresql-$major-pgtap" "pgTAP tests" has_extension pgtap
@@ -167,7 +171,7 @@ case $what in
     demo) groups=(build server) ;;
     lint) groups=(build lint) ;;
     server-test) groups=(build server server_tests) ;;
-    test) groups=(build server lint core_tests server_tests) ;;
+    test) groups=(build server lint core_tests server_tests chroots) ;;
     *) die "usage: infra/bootstrap.sh [build|demo|lint|server-test|test]" ;;
 esac
 major=$(pg_major)

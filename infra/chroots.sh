@@ -22,6 +22,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+PATH=$PATH:/usr/sbin:/sbin
 CHROOTS=${EAV_CHROOTS:-/var/tmp/eav_ext-chroots}
 RELEASES=(bookworm trixie sid)
 CANNOT=77
@@ -58,7 +59,7 @@ enter() {
     shift
     [ "$network" != none ] || namespaces+=(--net)
     mapfile -t proxies < <(proxy_settings)
-    unshare "${namespaces[@]}" -- bash -euc '
+    setpriv --pdeathsig KILL -- unshare "${namespaces[@]}" -- bash -euc '
         root=$1 network=$2
         shift 2
         mount -t proc proc "$root/proc"
@@ -96,8 +97,12 @@ make_base() {
     [ -n "$mirror" ] || cannot "apt knows no mirror of Debian: are its lists there (apt-get update)?"
     say "making a chroot of $release in $root"
     rm -rf --one-file-system "$new"
-    env "${proxies[@]}" debootstrap --variant=minbase --include=ca-certificates,iproute2 \
-        "$release" "$new" "$mirror" >"$log" 2>&1 </dev/null || cannot "debootstrap: $(tail -n 1 "$log")"
+    # It mounts file systems in the chroot.
+    setpriv --pdeathsig KILL -- unshare --mount -- env "${proxies[@]}" debootstrap --variant=minbase \
+        --include=ca-certificates,iproute2 "$release" "$new" "$mirror" >"$log" 2>&1 </dev/null || {
+        rm -rf --one-file-system "$new"
+        cannot "debootstrap: $(tail -n 1 "$log")"
+    }
     apt_settings >"$new/etc/apt/apt.conf.d/90machine"
     # Nothing in it is started by itself, nor survives a power cut.
     printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
@@ -121,7 +126,7 @@ make_ready() {
     [ -d "$root" ] || make_base
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
     copy_checkout
-    enter machine "$COPY/infra/bootstrap.sh" "$1" || die "packages for $1 are missing in the chroot of $release"
+    enter machine "$COPY/infra/bootstrap.sh" "$1" && enter machine apt-get clean || die "packages for $1 are missing in the chroot of $release"
 }
 
 # in_copy COMMAND...: in the chroot's copy of the checkout.
