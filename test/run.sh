@@ -15,6 +15,7 @@ cd "$(dirname "$0")/.." || exit 1
 forget_connection_settings
 
 SUITES=(build checks unit regress pgtap isolation tap examples sanitizers fuzz compile versions)
+SLOW_SUITES=(valgrind) # only when asked for
 SERVER_SUITES=(build regress pgtap isolation tap examples)
 CLUSTER=tests # name of the private cluster the suites use, one after the other
 OUT=$RUN/out
@@ -180,11 +181,12 @@ chosen_suites=("${SUITES[@]}")
 if [ "$*" = server ]; then
     chosen_suites=("${SERVER_SUITES[@]}")
 elif [ $# -gt 0 ]; then
-    [[ " ${SUITES[*]} " == *" $1 "* ]] || die "no suite '$1', there are: ${SUITES[*]}"
+    [[ " ${SUITES[*]} ${SLOW_SUITES[*]} " == *" $1 "* ]] ||
+        die "no suite '$1', there are: ${SUITES[*]} ${SLOW_SUITES[*]}"
     chosen_suites=("$1")
     names=("${@:2}")
     # What is tested is what the sources say now.
-    [[ " ${SERVER_SUITES[*]} " != *" $1 "* ]] || [ "$1" = build ] || chosen_suites=(build "$1")
+    [[ " ${SERVER_SUITES[*]} ${SLOW_SUITES[*]} " != *" $1 "* ]] || [ "$1" = build ] || chosen_suites=(build "$1")
 fi
 # Who tests another server needs neither the tools for the sources nor those for src/core.
 [[ " ${SERVER_SUITES[*]} " != *" ${chosen_suites[-1]} "* ]] || packages=server-test
