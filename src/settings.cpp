@@ -4,6 +4,7 @@
 #include "eav/core/value.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/pg/postgres.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav {
 
@@ -149,6 +150,9 @@ void define_settings() {
                              assign_tenant_id, nullptr);
   define_freshness_settings();
   define_ring_settings();
+#ifdef EAV_STOP_POINTS
+  stop_points::define_setting();
+#endif
   MarkGUCPrefixReserved("eav");
 }
 

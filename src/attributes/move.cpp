@@ -43,6 +43,7 @@
 #include "eav/projection/convert.hpp"
 #include "eav/projection/table.hpp"
 #include "eav/rollup/pending.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <storage/lock.h>
@@ -144,6 +145,7 @@ bool may_begin(const Move& move) {
   if (!waits().contains(wait) && !find_writers(wait)) {
     return false;
   }
+  EAV_STOP_POINT("move_after_waits");
   Writers& writers = waits()[wait];
   if (!writers_have_ended(writers)) {
     return false;
@@ -239,6 +241,7 @@ void finish(const Move& move) {
       "jsonb_build_object('started_at', started_at, 'values_moved', values_moved, "
       "'values_failed', values_failed, 'history_done', history_done) FROM ended",
       {INT8OID, INT4OID});
+  EAV_STOP_POINT("move_before_end");
   lock.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
   if (SPI_processed > 0) {
     end.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
@@ -402,6 +405,7 @@ int64 advance(Move& move, int64 max_entities) {
   } else {
     has_ended = relocate_entities(move, *attribute, max_entities, progress);
   }
+  EAV_STOP_POINT("move_before_progress");
   write_progress(move, progress);
   if (has_ended) {
     finish(move);

@@ -30,6 +30,7 @@
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <catalog/partition.h>
@@ -289,8 +290,10 @@ FlushResult run_flush(int64 max_values) {
   // Before the snapshot: what was committed by then is in this batch.
   const TimestampTz started_at = GetCurrentTimestamp();
   PushActiveSnapshot(GetLatestSnapshot());
+  EAV_STOP_POINT("flush_after_snapshot");
   // At once: what came through the ring before a staged row that the snapshot sees is there.
   take_published(door);
+  EAV_STOP_POINT("flush_after_take");
   const ingest::Leaves leaves = ingest::open_leaves();
 
   SPI_connect();
@@ -315,6 +318,7 @@ FlushResult run_flush(int64 max_values) {
   flush_new(leaves, rule, ring, run);
 
   const bool left_nothing = rule.limit == UINT64_MAX && !ring.has_more;
+  EAV_STOP_POINT("flush_before_state");
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
@@ -326,6 +330,7 @@ FlushResult run_flush(int64 max_values) {
   SPI_finish();
   ingest::close_leaves(leaves);
   PopActiveSnapshot();
+  EAV_STOP_POINT("flush_before_commit");
   return run.result;
 }
 

@@ -5,6 +5,7 @@
 #include "eav/core/error.hpp"
 #include "eav/ingest/parcel.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <access/xlog.h>
@@ -55,6 +56,7 @@ void release(Door& door, std::size_t parcels) {
 // flush_end.
 void on_commit() {
   Door& door = *finished.door;
+  EAV_STOP_POINT_IN_COMMIT("flush_before_release");
   if (XactLastCommitEnd > door.flush_end) {
     door.flush_end = XactLastCommitEnd;
   }

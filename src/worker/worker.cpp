@@ -38,6 +38,7 @@
 #include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
 #include "eav/stats/reads.hpp"
+#include "eav/stop_point.hpp"
 #include "eav/worker/index_builder.hpp"
 #include "eav/worker/pulse.hpp"
 
@@ -337,6 +338,7 @@ void mark_ring_empty() {
 // Before the worker leaves.
 void flush_what_is_left(Loop& loop) {
   close_door(loop);
+  EAV_STOP_POINT("worker_after_close");
   if (loop.door != nullptr) {
     wait_for_producers(loop);
   }
