@@ -43,13 +43,13 @@ int64 key_of(std::string_view name) {
 bool is_held(std::string_view name) {
   const auto key = static_cast<uint64>(key_of(name));
   LOCKTAG tag;
-  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(key >> 32U),
-                       static_cast<uint32>(key), 1);
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(key >> 32U), static_cast<uint32>(key),
+                       1);
   LockData* const all = GetLockStatusData();
   bool found = false;
   for (int i = 0; i < all->nelements; ++i) {
-    found = found || (memcmp(&all->locks[i].locktag, &tag, sizeof(tag)) == 0 &&
-                      all->locks[i].holdMask != 0);
+    found = found ||
+            (memcmp(&all->locks[i].locktag, &tag, sizeof(tag)) == 0 && all->locks[i].holdMask != 0);
   }
   pfree(all->locks);
   pfree(all);

@@ -12,8 +12,8 @@ namespace eav::stop_points {
 
 void define_setting();
 
-// Waits for the lock, so that pg_blocking_pids() shows it, without a time limit. May raise an error,
-// as any wait for a lock.
+// Waits for the lock, so that pg_blocking_pids() shows it, without a time limit. May raise an
+// error, as any wait for a lock.
 void stop(const char* name);
 // For callbacks of commit, where nothing may be waited for in that way and nothing may be raised:
 // looks at the lock again and again. In pg_stat_activity its wait_event is Extension.
