@@ -8,7 +8,7 @@ namespace eav::flush {
 
 // What values take until they are written: the bytes in which they arrived and what is made of
 // them, and for each the row, its keys and its share of what is written at a time. Measured:
-// decision 0021.
+// decision 0019.
 constexpr Size memory_for(uint64 values, Size bytes) {
   constexpr Size row_bytes = 320;
   return values * row_bytes + 2 * bytes;
