@@ -31,6 +31,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <catalog/heap.h>
@@ -75,11 +76,14 @@ bool is_drained(Relation leaf, const core::SnapshotView& flushed) {
 
 void try_to_empty(Relation leaf, const core::SnapshotView& flushed) {
   const Oid oid = RelationGetRelid(leaf);
+  EAV_STOP_POINT("rotate_before_lock");
   if (!ConditionalLockRelationOid(oid, AccessExclusiveLock)) {
     return;
   }
   if (is_drained(leaf, flushed)) {
+    EAV_STOP_POINT("rotate_before_truncate");
     heap_truncate_one_rel(leaf);
+    EAV_STOP_POINT("rotate_after_truncate");
   }
   // Nothing of it waits for our commit.
   UnlockRelationOid(oid, AccessExclusiveLock);
@@ -152,6 +156,7 @@ void rotate(const Leaves& leaves, const core::SnapshotView& flushed) {
     }
   }
   if (empty >= 0 && is_due(RelationGetNumberOfBlocks(leaves.relations[current]))) {
+    EAV_STOP_POINT("rotate_before_switch");
     DirectFunctionCall2(setval_oid, ObjectIdGetDatum(pg::relation_oid("staging_slot_seq")),
                         Int64GetDatum(empty));
     last_rotation = GetCurrentTimestamp();
