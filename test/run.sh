@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 . infra/lib.sh
 forget_connection_settings
 
-SUITES=(build checks unit regress pgtap isolation tap examples fuzz compile)
+SUITES=(build checks unit regress pgtap isolation tap examples chaos fuzz compile)
 CLUSTER=tests # name of the private cluster the suites use, one after the other
 OUT=$RUN/out
 
@@ -169,7 +169,7 @@ if [ $# -gt 0 ]; then
     chosen_suites=("$1")
     names=("${@:2}")
     # What is tested is what the sources say now.
-    case $1 in regress | pgtap | isolation | tap | examples) chosen_suites=(build "$1") ;; esac
+    case $1 in regress | pgtap | isolation | tap | examples | chaos) chosen_suites=(build "$1") ;; esac
 fi
 
 infra/bootstrap.sh test || exit 1
