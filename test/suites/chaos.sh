@@ -22,7 +22,7 @@ suite_chaos() {
         TMPDIR="$short_tmp" PGPORT=65432 PG_REGRESS="$tests/regress/pg_regress" TESTDIR="$work" \
         TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
         CHAOS_DIR="$work/place" CHAOS_MINUTES="${MINUTES:-5}" CHAOS_SEED="${SEED:-}" \
-        CHAOS_DISKS="${small[2]:-}" \
+        CHAOS_DISKS="${small[2]:-}" CHAOS_EVENTS="${EVENTS:-}" \
         prove --verbose -I "$perl" -I "$ROOT/test/tap" -I "$ROOT/test/chaos" chaos.pl || status=$?
     count_tap chaos "$log" $status
     sed -n 's/^# seed \([0-9]*\),.*/   seed \1/p' "$log"

@@ -18,7 +18,8 @@ sub all
 {
 	my ($world) = @_;
 	my @events;
-	foreach my $module (@modules)
+	# Some of them, to look into one.
+	foreach my $module ($ENV{CHAOS_EVENTS} ? split(/,/, $ENV{CHAOS_EVENTS}) : @modules)
 	{
 		require "Chaos/Event/$module.pm";
 		push @events, "Chaos::Event::$module"->events($world);

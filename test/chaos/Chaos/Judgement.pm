@@ -48,6 +48,7 @@ sub everything
 {
 	my ($world) = @_;
 	my $primary = $world->{primary};
+	$world->end_background;
 	$world->settle;
 	ok($primary->wait_for('SELECT count(*) FROM eav.attribute_moves', 0), 'the moves end');
 	ok(EavCluster::wait_until('the backlog is empty', sub {

@@ -89,6 +89,7 @@ sub happen
 	my $event = $planned->{event};
 	my $what = Chaos::Events::describe($planned);
 	sleep $planned->{pause};
+	$world->end_background(time);
 	my $gaps = $world->gap_count;
 	my $began = time;
 	my $complaints = $world->{place}->complaints;

@@ -44,6 +44,7 @@ sub new
 		clock => Chaos::Clock->new("$with{dir}/clock"),
 		killed => {},
 		lossy => [],
+		background => [],
 		notes => [],
 		counts => {},
 		longest => 0
@@ -136,13 +137,51 @@ sub start
 	return;
 }
 
-# All it was doing ends at once.
+# kill -9 of the postmaster. Its children notice when they wait for something the next time.
 sub kill_server
 {
 	my ($self, $node) = @_;
 	$self->count_kill($node->{_pid});
 	$node->kill9;
 	return;
+}
+
+# The end of a whole machine: nothing of it is left that could answer a client.
+sub kill_machine
+{
+	my ($self, $node) = @_;
+	my $postmaster = $node->{_pid};
+	my @all = ($postmaster, children_of($postmaster));
+	# Until then it could start new ones.
+	kill 'STOP', $postmaster;
+	push @all, children_of($postmaster);
+	$self->count_kill($_) foreach @all;
+	kill 'KILL', @all;
+	$node->{_pid} = undef;
+	EavCluster::wait_until('its processes are gone', sub { !grep { is_alive($_) } @all })
+	  or die 'processes of a killed server do not end';
+	return;
+}
+
+sub children_of
+{
+	my ($parent) = @_;
+	my @children;
+	foreach my $file (glob '/proc/[0-9]*/stat')
+	{
+		open my $in, '<', $file or next;
+		my ($pid, $of) = (<$in> // '') =~ /^(\d+) \(.*\) \S (\d+) /;
+		push @children, $pid if defined $of && $of == $parent;
+	}
+	return @children;
+}
+
+# A process that is gone and was not waited for is no more alive.
+sub is_alive
+{
+	my ($pid) = @_;
+	open my $in, '<', "/proc/$pid/stat" or return 0;
+	return (<$in> // '') =~ /\) [^ZX] /;
 }
 
 sub stop
@@ -235,11 +274,12 @@ sub standby_follows
 	return $self->{standby}->wait_for("SELECT pg_last_wal_replay_lsn() >= '$lsn'::pg_lsn");
 }
 
-# Changes the roles; the primary has stopped. is_lossy: it was lost, and may have had what the standby
-# has not received. How: rewind or backup.
+# Changes the roles; the primary has stopped. is_lossy: it may have had what the standby has not
+# received. How it comes back: rewind or backup.
 sub fail_over
 {
 	my ($self, $is_lossy, $how) = @_;
+	$self->end_background;
 	my ($old, $new) = $self->nodes;
 	my $before = $new->ask('SELECT coalesce(max(gap_id), 0) FROM eav.ingest_gaps');
 	$new->promote;
@@ -254,6 +294,28 @@ sub fail_over
 	}
 	$how eq 'rewind' ? $self->rewind_standby : $self->build_standby;
 	$self->{place}->set_servers($new, $old);
+	return;
+}
+
+# --- in the background --------------------------------------------------------------------------------
+
+# A session that is left alone for so many seconds.
+sub in_background
+{
+	my ($self, $client, $seconds) = @_;
+	push @{ $self->{background} }, { client => $client, until => time + $seconds };
+	return;
+}
+
+sub end_background
+{
+	my ($self, $when) = @_;
+	foreach my $held (@{ $self->{background} })
+	{
+		next if defined $when && $held->{until} > $when;
+		(delete $held->{client})->close;
+	}
+	$self->{background} = [ grep { $_->{client} } @{ $self->{background} } ];
 	return;
 }
 
