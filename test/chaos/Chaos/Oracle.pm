@@ -83,7 +83,7 @@ sub judge
 	my %is_lossy = map { $_ => 1 } @{ $with{lossy} };
 	my %finding = map { $_ => [] } qw(lost_durable uncovered doubled undone torn unexpected);
 	my %figure = map { $_ => 0 } qw(transactions values committed durable commit accepted undone unknown
-	  unknown_there missing lossy rejected);
+	  unknown_there missing lossy_durable lossy_commit rejected);
 	my %claimed;
 	$finding{unexpected} = \@unreadable;
 	my $times_of = sub {
@@ -132,7 +132,7 @@ sub judge
 				$figure{missing} += @numbers - $there;
 				push @{ $finding{uncovered} }, describe($t) if !@covering;
 			}
-			elsif (grep { $is_lossy{ $_->{id} } } @covering) { $figure{lossy} += @numbers - $there; }
+			elsif (grep { $is_lossy{ $_->{id} } } @covering) { $figure{"lossy_$t->{ack}"} += @numbers - $there; }
 			else { push @{ $finding{lost_durable} }, describe($t); }
 		});
 	}

@@ -257,7 +257,7 @@ sub transaction
 		$self->{place}->complain("producer $self->{number}", "$result->{error}{C} $result->{error}{M}: wait_flushed")
 		  if $result->{error} && $result->{error}{C} ne '55000' && !Chaos::Place::is_excused($result->{error});
 	}
-	elsif (!$client->{lost} && $end && $is{outcome} eq 'undone')
+	elsif (!$client->{lost} && $end eq 'COMMIT' && $is{outcome} eq 'undone')
 	{
 		$client->query('ROLLBACK');
 	}

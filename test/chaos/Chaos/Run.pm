@@ -1,5 +1,5 @@
 # The course of a run: starts servers and clients, lets one event after the other happen, stops
-# everything now and then to judge, and reports.
+# everything after each round of all events to judge, and reports.
 package Chaos::Run;
 use strict;
 use warnings;
@@ -9,6 +9,7 @@ use Chaos::Producer;
 use Chaos::Random;
 use Chaos::Reader;
 use Chaos::Report;
+use Chaos::Sabotage;
 use Chaos::World;
 use POSIX ();
 use Test::More;
@@ -18,28 +19,31 @@ my $producers = 5;
 # Numbers of readers, above those of producers.
 my @readers = (91, 92);
 
+# Each event at least once, and as many as fit into the time.
 sub main
 {
 	my (%with) = @_;
-	my $began = time;
+	my $until = time + 60 * $with{minutes};
 	note "seed $with{seed}, $with{minutes} minutes";
 	my $world = Chaos::World->new(dir => $with{dir}, disks => $with{disks}, seed => $with{seed});
 	my @events = Chaos::Events::all($world);
-	my $report = Chaos::Report->new(%with, began => $began, world => $world);
+	my $report = Chaos::Report->new(%with, world => $world);
 	my @pids = start_clients($world);
-	my $round = 0;
-	my $is_well = 1;
-	while ($is_well && ($round == 0 || time - $began < 60 * $with{minutes}))
+	my ($round, $figure) = (0);
+	do
 	{
-		$is_well = happen($world, $report, $round, $_) && $is_well
-		  foreach grep { $is_well && ($round == 0 || time - $began < 60 * $with{minutes}) }
-		  Chaos::Events::deck($with{seed}, $round, @events);
-		last if !$is_well;
-		$is_well = Chaos::Judgement::interim($world, scalar @pids, $round++);
-	}
-	Chaos::Judgement::final($world, $report, \@pids) if $is_well;
+		$round++;
+		my $is_well = 1;
+		foreach my $planned (Chaos::Events::deck($with{seed}, $round, @events))
+		{
+			last if $round > 1 && time > $until;
+			$is_well = happen($world, $report, $round, $planned) or last;
+		}
+		$figure = $is_well && Chaos::Judgement::judge($world, "round $round", scalar @pids);
+	} while ($figure && time < $until);
 	end_clients($world, @pids);
-	$report->print;
+	$report->finish($figure) if $figure;
+	Chaos::Sabotage::subtest_of($world) if $figure;
 	done_testing();
 	return;
 }
@@ -110,12 +114,12 @@ sub happen
 	}
 	my $more = $world->gap_count - $gaps;
 	my $least = $event->{least} // $event->{gaps};
-	my $is_right = ok($more >= $least && $more <= $event->{gaps}, "$what: costs $event->{gaps} gap(s) at most, $least at least");
+	my $is_right = ok($more >= $least && $more <= $event->{gaps},
+		"$what: costs " . ($least < $event->{gaps} ? "$least to $event->{gaps}" : $least) . ' gap(s)');
 	diag "there are $more more" if !$is_right;
 	my @new = $world->{place}->complaints;
 	splice @new, 0, $complaints;
-	is(join("\n", @new), '', "$what: nobody complains");
-	return 1;
+	return is(join("\n", @new), '', "$what: nobody complains") && $is_right;
 }
 
 1;

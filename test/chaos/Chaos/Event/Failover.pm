@@ -30,6 +30,9 @@ sub unplanned
 		# The commits that did not wait have reached it before it became synchronous.
 	}
 	sleep $with->{after};
+	# The last that it hears of the primary.
+	$world->{standby}->cut_off;
+	sleep $with->{cut};
 	$world->kill_machine($world->{primary});
 	$world->fail_over(!$is_synchronous, $with->{rejoin});
 	return;
@@ -44,11 +47,12 @@ sub events
 		},
 		{
 			name => 'promotion after kill -9', gaps => 1, run => \&unplanned,
-			plan => sub { +{ rejoin => how(), synchronous => 0, after => sprintf '%.2f', rand 1 } }
+			plan => sub { +{ rejoin => how(), synchronous => 0, after => 0, cut => sprintf '%.2f', rand 1.5 } }
 		},
 		{
 			name => 'promotion of a synchronous standby after kill -9', gaps => 1, run => \&unplanned,
-			plan => sub { +{ rejoin => how(), synchronous => 1, after => sprintf '%.2f', Chaos::Random::between(1, 3) } }
+			plan => sub { +{ rejoin => how(), synchronous => 1, after => sprintf('%.2f', Chaos::Random::between(0.5, 2)),
+				cut => sprintf '%.2f', Chaos::Random::between(0.3, 1.5) } }
 		});
 }
 

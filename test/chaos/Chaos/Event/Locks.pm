@@ -73,7 +73,7 @@ sub events
 		{ name => 'locks on rows', gaps => 0, run => \&storm, plan => some(\&row_lock) },
 		{
 			name => 'a held snapshot', gaps => 0, run => \&hold_snapshot,
-			plan => sub { +{ on => Chaos::Random::pick(qw(primary primary standby)), seconds => Chaos::Random::whole(5, 60) } }
+			plan => sub { +{ on => Chaos::Random::pick(qw(primary primary standby)), seconds => Chaos::Random::whole(5, 20) } }
 		});
 }
 

@@ -15,6 +15,8 @@ sub insist
 	foreach my $attempt (1 .. 10)
 	{
 		my $client = $world->client;
+		# CONCURRENTLY waits for all snapshots that are held.
+		local $EavClient::patience = 120;
 		my $error = $client->query($sql)->{error};
 		$client->close if !$client->{lost};
 		return if !$error;
