@@ -101,6 +101,9 @@ sub happen
 		Chaos::Random::stream($world->{seed}, 'run', $round, $what);
 		$event->{run}->($world, $planned->{with});
 		my $took = time - $began;
+		my $least = $gaps + ($event->{least} // $event->{gaps});
+		# A server needs a moment to notice that it has crashed.
+		EavCluster::wait_until('the gap is recorded', sub { eval { $world->gap_count >= $least } });
 		my $settled = $world->settle;
 		note sprintf '%s: %.1f s, values flow after %.1f s', $what, $took, $settled;
 		$report->happened($event->{name}, $took, $settled);

@@ -333,38 +333,46 @@ sub gap_count { return $_[0]->ask('SELECT count(*) FROM eav.ingest_gaps') }
 
 # Values flow again: the worker runs, a durable value is durable without a warning and once in history,
 # the standby has it. Returns the seconds that took; dies when it takes too long.
-my $probe = 0;
-
 sub settle
 {
 	my ($self) = @_;
 	my $began = time;
 	my $last = 'never';
 	local $EavCluster::patience = 120;
-	EavCluster::wait_until('values flow', sub {
-		my $client = EavClient->connect($self->{primary}->host, $self->{primary}->port);
-		if (!$client)
-		{
-			$last = $EavClient::refused;
-			return 0;
-		}
-		my $result = $client->query(sprintf
-			q(SELECT ticket FROM eav.ingest('{"tenant_id": 1, "entity_id": 5000, "attributes": {"probe": %d}}', 'durable')), ++$probe);
-		$last = $result->{error} ? $result->{error}{M} : join ' ', map { $_->{M} } @{ $result->{notices} };
-		my $is_durable = $result->{complete} && $last eq '';
-		if ($is_durable)
-		{
-			my $there = $client->ask("SELECT count(*) FROM eav.entity_values_ts WHERE entity_id = 5000 AND value_int = $probe
-				AND attribute_id = (SELECT attribute_id FROM eav.attributes WHERE tenant_id = 1 AND name = 'probe')");
-			die "a durable value is there $there times" if $there != 1;
-			$is_durable = $client->ask('SELECT running FROM eav.worker_status()') eq 't';
-			$last = 'no worker' if !$is_durable;
-		}
-		$client->close if !$client->{lost};
-		return $is_durable;
-	}) or die "values do not flow: $last";
+	EavCluster::wait_until('values flow', sub { ($last = $self->probe) eq '' }) or die "values do not flow: $last";
 	$self->standby_follows or die 'the standby does not follow';
 	return time - $began;
+}
+
+# Writes a value and looks for it. What is wrong, if anything; dies when the promise is broken.
+my $probe = 0;
+
+sub probe
+{
+	my ($self) = @_;
+	my $client = EavClient->connect($self->{primary}->host, $self->{primary}->port)
+	  or return $EavClient::refused;
+	$probe++;
+	my $last = '';
+	foreach my $step (
+		[ sprintf(q(SELECT ticket FROM eav.ingest('{"tenant_id": 1, "entity_id": %d, "attributes": {"probe": %d}}', 'durable')),
+				$Chaos::Producer::probed, $probe) ],
+		[ "SELECT count(*) FROM eav.entity_values_ts WHERE entity_id = $Chaos::Producer::probed AND value_int = $probe
+			AND attribute_id = (SELECT attribute_id FROM eav.attributes WHERE tenant_id = 1 AND name = 'probe')", 1 ],
+		[ q(SELECT running FROM eav.worker_status()), 't' ])
+	{
+		my ($sql, $expected) = @$step;
+		my $result = $client->query($sql);
+		$last = !$result->{complete} ? 'the connection was lost' : $result->{error} ? $result->{error}{M}
+		  : join ' ', map { $_->{M} } @{ $result->{notices} };
+		last if $last ne '';
+		next if !defined $expected || $result->{rows}[0][0] eq $expected;
+		$last = "$sql: $result->{rows}[0][0]";
+		die "a durable value is not there once: $last" if $expected eq 1;
+		last;
+	}
+	$client->close if !$client->{lost};
+	return $last;
 }
 
 1;
