@@ -3,8 +3,9 @@
 #
 #   test/run.sh [SUITE [NAME ...]]
 #
-# FUZZ_SECONDS=60 per fuzzer. EAV_PG_CONFIGS="path ..." are further servers to
-# compile against. Output of the tests is kept below .run/.
+# FUZZ_SECONDS=60 per fuzzer. MINUTES=5 of the chaos run, SEED=n to repeat one.
+# EAV_PG_CONFIGS="path ..." are further servers to compile against. Output of the
+# tests is kept below .run/.
 #
 # A suite is a function suite_NAME in test/suites/NAME.sh; it calls pass, fail
 # and skip once for every test. The last line is the count of all of them.

@@ -35,7 +35,7 @@ in_schedule test/isolation/specs spec test/isolation/expected
 while read -r file; do
     case $file in
         test/regress/sql/*.sql | test/pgtap/*.sql | test/isolation/specs/*.spec) ;;
-        test/tap/t/*.pl | test/unit/*.cpp | test/fuzz/*_fuzz.cpp) ;;
+        test/tap/t/*.pl | test/unit/*.cpp | test/fuzz/*_fuzz.cpp | test/chaos/chaos.pl) ;;
         test/bench/* | test/data/* | test/fuzz/corpus/*) ;; # not tests
         *) complain "$file is where no suite looks" ;;
     esac
