@@ -47,8 +47,8 @@ namespace {
 // nothing of requests that were made before.
 constexpr int64 look_interval = 50;
 constexpr long pause_after_wake_up = 1000;  // microseconds
-// Synchronous standbys answer within a round trip, and wake only who is in the server's own queue. That
-// queue knows no timeout.
+// Synchronous standbys answer within a round trip, and wake only who is in the server's own queue.
+// That queue knows no timeout.
 constexpr int64 replication_interval = 5;
 
 // Time left for a sleep, ms; 0 when the time is over.

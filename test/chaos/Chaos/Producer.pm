@@ -229,8 +229,10 @@ sub transaction
 	$self->{ledger}->intend($id, $way, $ack, \@sent, \@undone);
 	my %is = (outcome => 'undone', ack => $ack, began => $self->{clock}->now);
 	@steps = ({ sql => 'BEGIN' }, @steps, { sql => $end }) if $end;
+	my $is_open = 0;
 	foreach my $i (0 .. $#steps)
 	{
+		$is_open = $end && $i < $#steps;
 		my $result = defined $steps[$i]{data} ? $client->copy($steps[$i]{sql}, $steps[$i]{data})
 		  : $client->query($steps[$i]{sql});
 		my $commits = $i == $#steps && $end ne 'ROLLBACK';
@@ -257,7 +259,7 @@ sub transaction
 		$self->{place}->complain("producer $self->{number}", "$result->{error}{C} $result->{error}{M}: wait_flushed")
 		  if $result->{error} && $result->{error}{C} ne '55000' && !Chaos::Place::is_excused($result->{error});
 	}
-	elsif (!$client->{lost} && $end eq 'COMMIT' && $is{outcome} eq 'undone')
+	elsif (!$client->{lost} && $is_open)
 	{
 		$client->query('ROLLBACK');
 	}
