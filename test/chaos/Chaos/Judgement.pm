@@ -76,6 +76,10 @@ sub left_over
 	my $primary = $world->{primary};
 	ok($primary->wait_for('SELECT slabs_in_use FROM eav.stat_ingest', 0), 'no slab is in use');
 	ok($primary->wait_for(q(SELECT running AND state = 'idle' FROM eav.worker_status())), 'the worker is there and idle');
+	# What has been dropped stays, empty, until the next checkpoint; on the standby until that is there.
+	$primary->ask('CHECKPOINT');
+	$world->standby_follows;
+	$world->{standby}->ask('CHECKPOINT');
 	foreach my $node ($world->nodes)
 	{
 		is(few(Chaos::Files::left_over($node, $world->{crashes}, $world->{excused})), '',
