@@ -100,8 +100,8 @@ sub round
 	if ($kind < 0.5) { $self->own_write($primary, $standby, $newest); }
 	elsif ($kind < 0.7) { $self->newest_is_not_older($primary, $newest, 'primary'); }
 	elsif ($kind < 0.85 && $standby) { $self->on_standby(sub { $self->newest_is_not_older($standby, $newest, 'standby') }); }
-	elsif ($kind < 0.93) { $self->one_entity($primary, 'primary'); }
-	elsif ($standby) { $self->on_standby(sub { $self->one_entity($standby, 'standby') }); }
+	elsif ($kind < 0.93) { $self->one_entity($primary, 'primary', some_entity()); }
+	elsif ($standby) { $self->on_standby(sub { $self->one_entity($standby, 'standby', some_entity()) }); }
 	return;
 }
 
@@ -187,11 +187,11 @@ sub newest_is_not_older
 
 # --- one entity in one snapshot -------------------------------------------------------------------------
 
+sub some_entity { return (Chaos::Random::whole(1, 2), Chaos::Random::whole(1, $Chaos::Producer::entities)) }
+
 sub one_entity
 {
-	my ($self, $client, $where) = @_;
-	my $tenant = Chaos::Random::whole(1, 2);
-	my $entity = Chaos::Random::whole(1, $Chaos::Producer::entities);
+	my ($self, $client, $where, $tenant, $entity) = @_;
 	my $of = sub { return "(SELECT * FROM $_[0] WHERE tenant_id = $tenant AND entity_id = $entity)" };
 	my $history = $of->($Chaos::Oracle::history . ' h');
 	# The lock comes first: a partition that is dropped after the snapshot would be missed.

@@ -1,5 +1,5 @@
-# Shows that the judge can find something: harms a database whose run has ended, in each way that the
-# judge looks for, and lets it judge again.
+# Shows that judge and readers can find something: harms a database whose run has ended, in each way that
+# they look for, and lets them look again.
 package Chaos::Sabotage;
 use strict;
 use warnings;
@@ -7,7 +7,9 @@ use Chaos::Files;
 use Chaos::Ledger;
 use Chaos::Logs;
 use Chaos::Oracle;
+use Chaos::Place;
 use Chaos::Producer;
+use Chaos::Reader;
 use EavCluster;
 use Test::More;
 
@@ -40,21 +42,43 @@ sub harm
 			VALUES (1, 1, 3, now(), $number)");
 	}
 	$node->ask(q(UPDATE eav.entity_jsonb SET live_attrs = live_attrs || '{"n": -1}' WHERE tenant_id = 1 AND entity_id = 2));
-	return;
+	return $victim{durable}[2][0];
 }
 
 sub one_of { return "$Chaos::Producer::number IN (" . join(',', @_) . ')' }
+
+# What a reader complains about then, one line each.
+sub complaints
+{
+	my ($world, $doubled) = @_;
+	my $dir = $world->{place}->dir . '/sabotage';
+	mkdir $dir;
+	my $place = Chaos::Place->new($dir);
+	my $reader = Chaos::Reader->new(place => $place, clock => $world->{clock}, number => 93, seed => 1);
+	my $client = $world->client;
+	$reader->is_there($client, 1, 'primary');
+	$reader->newest_is_not_older($client, { primary => 1 }, 'primary');
+	my ($tenant, $entity) = split /\|/, $client->ask('SELECT tenant_id, entity_id FROM '
+		. "$Chaos::Oracle::history h WHERE " . one_of($doubled) . ' LIMIT 1');
+	$reader->one_entity($client, 'primary', $tenant, $entity);
+	$reader->one_entity($client, 'primary', 1, 2);
+	$client->close;
+	return join "\n", $place->complaints;
+}
 
 sub subtest_of
 {
 	my ($world) = @_;
 	subtest 'the judge finds what is wrong' => sub {
 		my $node = $world->{primary};
-		harm($world);
+		my $doubled = harm($world);
 		my ($finding) = Chaos::Oracle::judge(node => $node, dir => $world->{place}->dir, lossy => $world->{lossy});
 		cmp_ok(scalar @{ $finding->{$_} }, '>', 0, "$_: " . ($finding->{$_}[0] // '')) foreach sort keys %$finding;
 		isnt($node->ask(EavCluster::projection_differences(entity_values_ts => "$Chaos::Oracle::history h")), '',
 			'a document that was changed');
+		my $complaints = complaints($world, $doubled);
+		like($complaints, $_, "a reader: $_") foreach qr/1 is durable and 0 times in history/, qr/the document has null/,
+		  qr/the newest value was 1 and is 0/, qr/$doubled is there 2 times/, qr/entity 1 2: .*(?:missing|wrong)/;
 
 		# A gap that nobody noted.
 		my @gaps = Chaos::Oracle::gaps($node);
