@@ -142,7 +142,8 @@ cleanup() {
     infra/local/cluster.sh destroy $CLUSTER >/dev/null 2>&1
     infra/local/replicas.sh destroy $CLUSTER >/dev/null 2>&1
     # Servers of TAP tests, when the tests were not let to stop them.
-    for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid; do
+    for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid \
+        "${chaos_work:-/nonexistent}"/tmp_check/*/pgdata/postmaster.pid; do
         [ ! -e "$file" ] || stop_server "$(dirname "$file")"
     done
     [ -z "${short_tmp:-}" ] || rm -rf "$short_tmp"

@@ -9,6 +9,8 @@ suite_chaos() {
     fi
     make_server_dir "$work"
     make_server_dir "$work/place"
+    # shellcheck disable=SC2034  # cleanup() stops its servers after an interrupt
+    chaos_work=$work
     short_tmp=$(mktemp -d /tmp/eav-chaos-XXXXXX)
     make_server_dir "$short_tmp"
     server_user=$(stat -c %U "$work")
@@ -25,6 +27,7 @@ suite_chaos() {
         CHAOS_DISKS="${small[2]:-}" CHAOS_EVENTS="${EVENTS:-}" \
         prove --verbose -I "$perl" -I "$ROOT/test/tap" -I "$ROOT/test/chaos" chaos.pl || status=$?
     count_tap chaos "$log" $status
+    [ ! -e "$work/place/report.md" ] || echo "   report: $work/place/report.md"
     sed -n 's/^# seed \([0-9]*\),.*/   seed \1/p' "$log"
     rm -rf "$short_tmp"
 }

@@ -74,7 +74,12 @@ sub end
 	return;
 }
 
-sub is_over { return -e "$_[0]{dir}/end" }
+# Also when the process that leads the run is gone.
+sub is_over
+{
+	my ($self) = @_;
+	return -e "$self->{dir}/end" || $self->{leader} && getppid != $self->{leader};
+}
 
 sub rest_if_told
 {

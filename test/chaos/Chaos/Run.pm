@@ -59,6 +59,7 @@ sub start_clients
 		if ($pid == 0)
 		{
 			my $is_done = eval {
+				$world->{place}{leader} = getppid;
 				my $clock = Chaos::Clock->new($world->{clock}{file});
 				my $class = $number > $producers ? 'Chaos::Reader' : 'Chaos::Producer';
 				$class->new(%with, clock => $clock, number => $number)->work;
