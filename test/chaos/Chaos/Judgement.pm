@@ -25,7 +25,6 @@ sub judge
 	my $figure;
 	subtest $name => sub {
 		$world->{place}->pause;
-		local $EavCluster::patience = 120;
 		EavCluster::wait_until('the clients rest', sub { $world->{place}->resting == $clients })
 		  or die 'the clients do not rest';
 		$world->end_background;

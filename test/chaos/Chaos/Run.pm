@@ -11,6 +11,8 @@ use Chaos::Reader;
 use Chaos::Report;
 use Chaos::Sabotage;
 use Chaos::World;
+use EavClient;
+use EavCluster;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -24,6 +26,8 @@ sub main
 {
 	my (%with) = @_;
 	my $until = time + 60 * $with{minutes};
+	# Nobody is in a hurry: what takes so long has failed.
+	$EavCluster::patience = $EavClient::patience = 150;
 	note "seed $with{seed}, $with{minutes} minutes";
 	my $world = Chaos::World->new(dir => $with{dir}, disks => $with{disks}, seed => $with{seed});
 	my @events = Chaos::Events::all($world);

@@ -338,7 +338,6 @@ sub settle
 	my ($self) = @_;
 	my $began = time;
 	my $last = 'never';
-	local $EavCluster::patience = 120;
 	EavCluster::wait_until('values flow', sub { ($last = $self->probe) eq '' }) or die "values do not flow: $last";
 	$self->standby_follows or die 'the standby does not follow';
 	return time - $began;

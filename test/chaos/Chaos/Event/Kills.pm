@@ -24,8 +24,11 @@ sub processes
 sub kill_one
 {
 	my ($world, $signal, $where, $which) = @_;
-	my @pids = processes($world, $where);
-	$world->kill_process($signal, $pids[ $which % @pids ]);
+	# Who was there may have gone meanwhile.
+	EavCluster::wait_until('somebody is killed', sub {
+		my @pids = processes($world, $where);
+		return $world->kill_process($signal, $pids[ $which % @pids ]);
+	}) or die "nobody could be killed: $where";
 	return;
 }
 

@@ -3,7 +3,6 @@ package Chaos::Event::Rebuilding;
 use strict;
 use warnings;
 use Chaos::Random;
-use EavClient;
 use Time::HiRes qw(sleep);
 
 my @tables = qw(entity_jsonb entity_values_current entities attributes flush_state flush_backlog ingest_rejects
@@ -17,8 +16,6 @@ sub insist
 	foreach my $attempt (1 .. 10)
 	{
 		my $client = $world->client;
-		# CONCURRENTLY waits for all snapshots that are held.
-		local $EavClient::patience = 120;
 		my $error = $client->query($sql)->{error};
 		$client->close if !$client->{lost};
 		return if !$error;

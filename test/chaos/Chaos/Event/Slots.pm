@@ -13,12 +13,18 @@ sub exhaust
 	my ($world, $with) = @_;
 	my $slots = $world->ask(q(SELECT current_setting('max_worker_processes')));
 	my $name = $world->ask(q(SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')));
-	my @sleepers = map {
+	my @sleepers;
+	# A builder of indexes may have had one, and give it back.
+	EavCluster::wait_until('all slots are taken', sub {
+		my $taken = $world->ask(q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'eav_ext%'
+			OR backend_type IN ('parallel worker', 'logical replication launcher')));
+		return 1 if $taken >= $slots;
 		my $client = $world->client;
 		$client->ask("SET $name = on");
-		$client->send('SELECT pg_sleep(120)');
-		$client
-	} 1 .. $slots;
+		$client->send('SELECT pg_sleep(200)');
+		push @sleepers, $client;
+		return 0;
+	}) or die 'there are always slots left';
 	my $is_done = eval { meanwhile($world, $with); 1 };
 	my $why = $@;
 	foreach my $client (@sleepers)
@@ -55,7 +61,7 @@ sub recovered
 	my ($world) = @_;
 	my $name = delete $world->{crowd};
 	$world->ask('SELECT pg_reload_conf()');
-	local $EavCluster::patience = 100;    # the launcher looks once a minute
+	# The launcher looks once a minute.
 	$world->{primary}->wait_for('SELECT count(*) FROM eav.entity_values_ts', 1, $name)
 	  or die 'the value of the database without a worker does not arrive';
 	$world->{primary}->psql('postgres', "DROP DATABASE $name WITH (FORCE)");
