@@ -3,6 +3,7 @@
 #   make, make install     PG_CONFIG=/path/to/pg_config chooses the server (15 to 18)
 #   make demo, demo-stop   a private cluster with the extension and some telemetry
 #   make test              everything; one suite: test/run.sh SUITE [NAME ...]
+#   make chaos MINUTES=60  servers suffer under load (docs/chaos.md); SEED=n repeats a run
 #   make unit, lint, bench, format, bootstrap
 #
 # WERROR=1 turns warnings into errors. BUILD=dir puts the objects elsewhere.
@@ -13,7 +14,7 @@ BUILD ?= build
 export PG_CONFIG
 
 .DEFAULT_GOAL := all
-.PHONY: demo demo-stop test bench unit lint format bootstrap objects FORCE
+.PHONY: demo demo-stop test chaos bench unit lint format bootstrap objects FORCE
 
 # These need no server at parse time: each installs what is missing by itself.
 demo:
@@ -23,6 +24,8 @@ demo-stop:
 	infra/demo/stop.sh
 test:
 	test/run.sh
+chaos:
+	test/run.sh chaos
 unit:
 	test/run.sh unit
 lint:

@@ -4,8 +4,9 @@
 #   test/run.sh [SUITE [NAME ...]]
 #   test/run.sh server         the suites for which the server's version matters
 #
-# FUZZ_SECONDS=60 per fuzzer. EAV_PG_CONFIGS="path ..." are further servers to
-# compile against. Output of the tests is kept below .run/.
+# FUZZ_SECONDS=60 per fuzzer. MINUTES=5 of the chaos run, SEED=n to repeat one.
+# EAV_PG_CONFIGS="path ..." are further servers to compile against. Output of the
+# tests is kept below .run/.
 #
 # A suite is a function suite_NAME in test/suites/NAME.sh; it calls pass, fail
 # and skip once for every test. The last line is the count of all of them.
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.." || exit 1
 . infra/lib.sh
 forget_connection_settings
 
-SUITES=(build checks unit regress pgtap isolation tap examples sanitizers fuzz compile versions)
+SUITES=(build checks unit regress pgtap isolation tap examples sanitizers chaos fuzz compile versions)
 SLOW_SUITES=(valgrind) # only when asked for
 SERVER_SUITES=(build regress pgtap isolation tap examples)
 CLUSTER=tests # name of the private cluster the suites use, one after the other
@@ -155,7 +156,8 @@ cleanup() {
     infra/local/cluster.sh destroy $CLUSTER >/dev/null 2>&1
     infra/local/replicas.sh destroy $CLUSTER >/dev/null 2>&1
     # Servers of TAP tests, when the tests were not let to stop them.
-    for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid; do
+    for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid \
+        "${chaos_work:-/nonexistent}"/tmp_check/*/pgdata/postmaster.pid; do
         [ ! -e "$file" ] || stop_server "$(dirname "$file")"
     done
     [ -z "${short_tmp:-}" ] || rm -rf "$short_tmp"
@@ -186,7 +188,7 @@ elif [ $# -gt 0 ]; then
     chosen_suites=("$1")
     names=("${@:2}")
     # What is tested is what the sources say now.
-    [[ " ${SERVER_SUITES[*]} ${SLOW_SUITES[*]} " != *" $1 "* ]] || [ "$1" = build ] || chosen_suites=(build "$1")
+    [[ " ${SERVER_SUITES[*]} ${SLOW_SUITES[*]} chaos " != *" $1 "* ]] || [ "$1" = build ] || chosen_suites=(build "$1")
 fi
 # Who tests another server needs neither the tools for the sources nor those for src/core.
 [[ " ${SERVER_SUITES[*]} " != *" ${chosen_suites[-1]} "* ]] || packages=server-test
