@@ -58,8 +58,10 @@ MODULE_big = eav_ext
 SOURCES := $(sort $(shell find src -name '*.cpp' 2>/dev/null))
 OBJS := $(SOURCES:src/%.cpp=$(BUILD)/%.o)
 EXTENSION_SQL := $(BUILD)/eav_ext--$(EXTVERSION).sql
-DATA = $(wildcard sql/eav_ext--*--*.sql)
-DATA_built = $(EXTENSION_SQL)
+# Released versions, and the way from each to this one.
+DATA = $(wildcard sql/released/eav_ext--*.sql)
+UPGRADES := $(patsubst sql/upgrade/%.sql,$(BUILD)/eav_ext--%.sql,$(wildcard sql/upgrade/*--$(EXTVERSION).sql))
+DATA_built = $(EXTENSION_SQL) $(UPGRADES)
 # A server process may hold other C++ libraries: only what the server looks up by
 # name leaves ours.
 SHLIB_LINK = -lsimdjson -Wl,--version-script=eav_ext.map
@@ -101,6 +103,9 @@ $(BUILD)/%.o: src/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE_PG) -MMD -MP -c -o $@ $<
 
+$(BUILD)/pg/library.o: COMPILE_PG += -DEAV_VERSION='"$(EXTVERSION)"'
+$(BUILD)/pg/library.o: eav_ext.control
+
 # Other flags, or another server: everything anew.
 $(BUILD)/flags: FORCE
 	$(shell mkdir -p $(@D))$(file >$@.new,PostgreSQL $(VERSION): $(COMPILE_PG))
@@ -114,6 +119,12 @@ $(EXTENSION_SQL): FORCE
 	   for part in sql/[0-9][0-9]_*.sql; do printf '\n-- %s\n\n' "$$part"; cat "$$part"; done; \
 	 } >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# What is new since a released version; see the script.
+$(BUILD)/eav_ext--%--$(EXTVERSION).sql: sql/released/eav_ext--%.sql sql/upgrade/%--$(EXTVERSION).sql \
+		$(EXTENSION_SQL) sql/upgrade/differences.awk
+	awk -f sql/upgrade/differences.awk $(wordlist 1,3,$^) >$@.new
+	@mv $@.new $@
 
 -include $(OBJS:.o=.d)
 
