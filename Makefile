@@ -60,7 +60,7 @@ OBJS := $(SOURCES:src/%.cpp=$(BUILD)/%.o)
 EXTENSION_SQL := $(BUILD)/eav_ext--$(EXTVERSION).sql
 # Released versions, and the way from each to this one.
 DATA = $(wildcard sql/released/eav_ext--*.sql)
-UPGRADES := $(patsubst sql/upgrade/%.sql,$(BUILD)/eav_ext--%.sql,$(wildcard sql/upgrade/*--$(EXTVERSION).sql))
+UPGRADES := $(patsubst sql/upgrade/%,$(BUILD)/eav_ext--%,$(wildcard sql/upgrade/*--$(EXTVERSION).sql))
 DATA_built = $(EXTENSION_SQL) $(UPGRADES)
 # A server process may hold other C++ libraries: only what the server looks up by
 # name leaves ours.
@@ -121,10 +121,12 @@ $(EXTENSION_SQL): FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # What is new since a released version; see the script.
+UPGRADE_PARTS := sql/upgrade/begin.sql sql/upgrade/end.sql
 $(BUILD)/eav_ext--%--$(EXTVERSION).sql: sql/released/eav_ext--%.sql sql/upgrade/%--$(EXTVERSION).sql \
-		$(EXTENSION_SQL) sql/upgrade/differences.awk
-	awk -f sql/upgrade/differences.awk $(wordlist 1,3,$^) >$@.new
-	@mv $@.new $@
+		$(EXTENSION_SQL) sql/upgrade/differences.awk $(UPGRADE_PARTS)
+	awk -f sql/upgrade/differences.awk $(wordlist 1,3,$^) >$@.by_comparison
+	cat sql/upgrade/begin.sql $@.by_comparison sql/upgrade/end.sql >$@.new
+	@rm $@.by_comparison && mv $@.new $@
 
 -include $(OBJS:.o=.d)
 

@@ -1,8 +1,6 @@
 -- From 1.0.0 to 1.1.0: what a comparison of the install scripts cannot know (differences.awk). All
 -- other statements are put in at the line "-- differences" when this is built.
 
-\echo Use "ALTER EXTENSION eav_ext UPDATE" to load this file. \quit
-
 -- A worker with the library of 1.0.0 would go on after this: that one does not look at versions. It
 -- flushes what is there, and comes back after two seconds with the library that is installed now. A
 -- process that builds an index would wait for this transaction, and this one for it.
