@@ -70,8 +70,8 @@ const char* sql_version() {
   const char* version = nullptr;
   if (HeapTuple const row = systable_getnext(scan); HeapTupleIsValid(row)) {
     bool is_null = false;
-    version = TextDatumGetCString(heap_getattr(row, Anum_pg_extension_extversion,
-                                               RelationGetDescr(extensions), &is_null));
+    version = TextDatumGetCString(
+        heap_getattr(row, Anum_pg_extension_extversion, RelationGetDescr(extensions), &is_null));
   }
   systable_endscan(scan);
   table_close(extensions, AccessShareLock);

@@ -1,5 +1,5 @@
-// Each area begins with a stamp. Without preload sessions that have loaded different versions of the
-// library can meet in one server; they must not take each other's structures for their own.
+// Each area begins with a stamp. Without preload sessions that have loaded different versions of
+// the library can meet in one server; they must not take each other's structures for their own.
 #include "eav/pg/shared_memory.hpp"
 
 #include "eav/pg/guard.hpp"

@@ -91,8 +91,9 @@ bool start_builder(FullTransactionId after) {
   return RegisterDynamicBackgroundWorker(&worker, nullptr);
 }
 
-// With the rights of the extension's owner; ends the process when the extension is gone or of another
-// version. Without a restricted context, which must not outlast a transaction: a build has several of them.
+// With the rights of the extension's owner; ends the process when the extension is gone or of
+// another version. Without a restricted context, which must not outlast a transaction: a build has
+// several of them.
 void become_owner_or_leave() {
   const Oid table = pg::find_relation("attribute_indexes");
   if (!OidIsValid(table) || !pg::is_sql_ours()) {

@@ -8,8 +8,8 @@
 // which both want the database without users and hold a lock that the worker looks for.
 //
 // It works only with SQL of the version of its library. When that is another at the start, it waits
-// for it; when that becomes another, it leaves with code 1: the next one may find a newer library on
-// disk, or waits.
+// for it; when that becomes another, it leaves with code 1: the next one may find a newer library
+// on disk, or waits.
 //
 // Work: every eav.flush_interval a tick, or at once when somebody waits for a flush or the ring is
 // filling. A tick looks at a few numbers in shared memory; only when a transaction has ended

@@ -90,8 +90,14 @@ sub goes_on
 	$node->numbers_are([ [ 1, $last ], [ 2501, 2501 ], [ 3001, 3200 ] ], 'both doors are open', 'app');
 	$node->projection_is_right('the projection is what history says', 'app');
 	cmp_ok($node->ask(q(SELECT eav.register_entity(1, 'new')), 'app'), '>=', $entity_id, 'ids go on');
-	is($node->error_of(q(SELECT eav.configure_partitions('1 day', 7); SELECT eav.run_maintenance()), 'app'), '', 'partitions are maintained');
-	is($node->ask('SELECT count(*) FROM eav._history_partitions() WHERE lower > now()', 'app'), 7, 'as many as wanted');
+	my $ahead = 'SELECT count(*) FROM eav._history_partitions() WHERE lower > now()';
+	$node->ask(q(DO $$ BEGIN EXECUTE format('DROP TABLE %s', (SELECT partition FROM eav._history_partitions()
+		WHERE lower IS NOT NULL ORDER BY lower DESC LIMIT 1)); END $$), 'app');
+	$node->ask($ahead, 'app') < 3 or die 'no partition is missing';
+	is($node->error_of('SELECT eav.run_maintenance()', 'app'), '', 'partitions are maintained');
+	is($node->ask($ahead, 'app'), 3, 'as many as there were');
+	$node->ask(q(SELECT eav.configure_partitions('1 day', 7)), 'app');
+	is($node->ask($ahead, 'app'), 7, 'as many as wanted');
 	is($node->ask('SELECT count(*) FROM eav.ingest_gaps', 'app'), 0, 'no gap');
 	ok($node->wait_for("SELECT state = 'valid' FROM eav.stat_attribute_indexes", 't', 'app'), 'the index is there');
 	return;
@@ -103,10 +109,11 @@ my $restored = new_node('restored');
 $restored->start;
 $restored->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-d', $old->connstr('app') ], 'pg_dump');
 $restored->ask('CREATE DATABASE app');
-$restored->ask('CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman', 'app')
-  if $restored->ask(q(SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_partman')) == 0;
 my ($out, $err) = ('', '');
 IPC::Run::run([ 'pg_restore', '-d', $restored->connstr('app'), $dump ], '>', \$out, '2>', \$err);
+# The tables of pg_partman have other columns in another major version; ours do without its rows.
+$err =~ s/^pg_restore: error: could not execute query: ERROR: .*\n(?:(?!pg_restore:).*\n)*?Command was: COPY partman\..*\n//mg;
+$err =~ s/^pg_restore: warning: errors ignored on restore: \d+\n//m if $err !~ /error:/;
 is($err, '', 'pg_restore');
 is_deeply(facts_of($restored, \%facts), $facts, 'the dump has all that a dump has');
 goes_on($restored, 2400);
