@@ -88,7 +88,7 @@ COMPILE_PG = $(COMPILE_CORE) $(PG_INCLUDES)
 
 # What clang-tidy has to know (test/checks/tidy.sh).
 LINT_FLAGS := -std=c++20 -Wall -Wextra -Wno-unknown-warning-option -D_GNU_SOURCE -Iinclude \
-	$(PG_INCLUDES)
+	-DEAV_VERSION=$(EXTVERSION) $(PG_INCLUDES)
 print-%:
 	@echo '$($*)'
 
@@ -103,7 +103,7 @@ $(BUILD)/%.o: src/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE_PG) -MMD -MP -c -o $@ $<
 
-$(BUILD)/pg/library.o: COMPILE_PG += -DEAV_VERSION='"$(EXTVERSION)"'
+$(BUILD)/pg/library.o: COMPILE_PG += -DEAV_VERSION=$(EXTVERSION)
 $(BUILD)/pg/library.o: eav_ext.control
 
 # Other flags, or another server: everything anew.

@@ -42,6 +42,9 @@ struct NameEqual {
   }
 };
 
+// About 100 MB of them. A flush of attributes that have been forgotten reads them again.
+constexpr std::size_t most_attributes = 250000;
+
 struct Entry {
   std::string name;
   std::string document_name;
@@ -165,7 +168,7 @@ void refresh() {
     attributes_oid = pg::relation_oid("attributes");
     is_stale = true;
   }
-  if (is_stale) {
+  if (is_stale || cache->by_id.size() > most_attributes) {
     cache->tenants.clear();
     cache->by_name.clear();
     cache->by_id.clear();
@@ -247,7 +250,10 @@ int64 count_in_documents(int64 tenant_id) {
       "SELECT count(*) FROM eav.attributes WHERE tenant_id = $1 AND projection IN ('hot', 'live')",
       {INT8OID});
   count.run({Int64GetDatum(tenant_id)});
-  return DatumGetInt64(pg::cell(0, 1).value);
+  const int64 number = DatumGetInt64(pg::cell(0, 1).value);
+  // 8 kB for each tenant would else stay until the end of the flush.
+  SPI_freetuptable(SPI_tuptable);
+  return number;
 }
 
 // The projections of new attributes: no more in the documents of a tenant than there is room for.

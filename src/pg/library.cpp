@@ -31,7 +31,7 @@ extern "C" {
 namespace eav::pg {
 
 // Not optimised away, so that a test can make a library of another version out of this one.
-const volatile char built_version[] = "eav_ext library " EAV_VERSION;
+const volatile char built_version[] = "eav_ext library " CppAsString2(EAV_VERSION);
 const char* const library_version =
     const_cast<const char*>(built_version) + sizeof("eav_ext library ") - 1;
 

@@ -25,7 +25,7 @@ struct Stamp {
 };
 constexpr uint64 stamp_magic = 0x65617678746d656d;
 // What follows is aligned as the area is.
-constexpr Size stamp_size = 2 * PG_CACHE_LINE_SIZE;
+constexpr Size stamp_size = Size{2} * PG_CACHE_LINE_SIZE;
 static_assert(sizeof(Stamp) <= stamp_size);
 
 Size full_size(const SharedArea& area) { return add_size(area.size(), stamp_size); }
