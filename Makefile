@@ -62,8 +62,10 @@ MODULE_big = eav_ext
 SOURCES := $(sort $(shell find src -name '*.cpp' 2>/dev/null))
 OBJS := $(SOURCES:src/%.cpp=$(BUILD)/%.o)
 EXTENSION_SQL := $(BUILD)/eav_ext--$(EXTVERSION).sql
-DATA = $(wildcard sql/eav_ext--*--*.sql)
-DATA_built = $(EXTENSION_SQL)
+# Released versions, and the way from each to this one.
+DATA = $(wildcard sql/released/eav_ext--*.sql)
+UPGRADES := $(patsubst sql/upgrade/%,$(BUILD)/eav_ext--%,$(wildcard sql/upgrade/*--$(EXTVERSION).sql))
+DATA_built = $(EXTENSION_SQL) $(UPGRADES)
 # A server process may hold other C++ libraries: only what the server looks up by
 # name leaves ours.
 SHLIB_LINK = -lsimdjson -Wl,--version-script=eav_ext.map
@@ -94,7 +96,7 @@ COMPILE_PG = $(COMPILE_CORE) $(PG_INCLUDES)
 
 # What clang-tidy has to know (test/checks/tidy.sh).
 LINT_FLAGS := -std=c++20 -Wall -Wextra -Wno-unknown-warning-option -D_GNU_SOURCE -Iinclude \
-	$(PG_INCLUDES)
+	-DEAV_VERSION=$(EXTVERSION) $(PG_INCLUDES)
 print-%:
 	@echo '$($*)'
 
@@ -109,6 +111,9 @@ $(BUILD)/%.o: src/%.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE_PG) -MMD -MP -c -o $@ $<
 
+$(BUILD)/pg/library.o: COMPILE_PG += -DEAV_VERSION=$(EXTVERSION)
+$(BUILD)/pg/library.o: eav_ext.control
+
 # Other flags, or another server: everything anew.
 $(BUILD)/flags: FORCE
 	$(shell mkdir -p $(@D))$(file >$@.new,PostgreSQL $(VERSION): $(COMPILE_PG))
@@ -122,6 +127,14 @@ $(EXTENSION_SQL): FORCE
 	   for part in sql/[0-9][0-9]_*.sql; do printf '\n-- %s\n\n' "$$part"; cat "$$part"; done; \
 	 } >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# What is new since a released version; see the script.
+UPGRADE_PARTS := sql/upgrade/begin.sql sql/upgrade/end.sql
+$(BUILD)/eav_ext--%--$(EXTVERSION).sql: sql/released/eav_ext--%.sql sql/upgrade/%--$(EXTVERSION).sql \
+		$(EXTENSION_SQL) sql/upgrade/differences.awk $(UPGRADE_PARTS)
+	awk -f sql/upgrade/differences.awk $(wordlist 1,3,$^) >$@.by_comparison
+	cat sql/upgrade/begin.sql $@.by_comparison sql/upgrade/end.sql >$@.new
+	@rm $@.by_comparison && mv $@.new $@
 
 -include $(OBJS:.o=.d)
 

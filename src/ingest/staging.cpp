@@ -182,7 +182,7 @@ EAV_FUNCTION(eav_staging_slot) {
   PG_RETURN_INT16(static_cast<int16>(*slot));
 }
 
-EAV_FUNCTION(eav_is_valid_name) {
+EAV_UNCHECKED_FUNCTION(eav_is_valid_name) {
   const text* const name = PG_GETARG_TEXT_PP(0);
   PG_RETURN_BOOL(eav::core::check_name({VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}) ==
                  eav::core::NameStatus::ok);

@@ -1,8 +1,19 @@
 # TAP tests with clusters of their own: test/tap/t, with PostgreSQL::Test::Cluster. They wait more
 # than they work, so TAP_JOBS of them (default: one per processor) run at the same time.
 
+# The folder with the library of the release that a test begins with, or why there is none.
+find_release() { # TEST
+    local version
+    version=$(sed -n 's/^# Begins with release \([0-9.]*\)\.$/\1/p' "$1")
+    release='' no_release=''
+    [ -z "$version" ] || release=$(infra/release.sh "$version" 2>"$OUT/release.log") || {
+        [ $? -eq 77 ] || fail "release $version" "$OUT/release.log"
+        no_release=$(tail -n 1 "$OUT/release.log")
+    }
+}
+
 suite_tap() {
-    local file work=$RUN/tap bin tests perl
+    local file work=$RUN/tap bin tests perl release no_release
     local -A name_of=() # those under way, by their process
     have_tests test/tap test/tap/t/*.pl || return
     bin=$(pg_config_says --bindir) tests=$(pgxs_test_dir) perl=$tests/perl
@@ -17,6 +28,7 @@ suite_tap() {
     for file in test/tap/t/*.pl; do
         chosen "$file" || continue
         [ ${#name_of[@]} -lt "${TAP_JOBS:-$(nproc)}" ] || end_tap
+        find_release "$file"
         begin_tap "$(basename "$file" .pl)"
     done
     while [ ${#name_of[@]} -gt 0 ]; do
@@ -31,6 +43,7 @@ begin_tap() { # NAME
     launch "$OUT/tap-$1.log" as_server_user env -C test/tap PATH="$bin:$PATH" TMPDIR="$short_tmp" \
         PGPORT=65432 PG_REGRESS="$tests/regress/pg_regress" TESTDIR="$work" \
         TESTDATADIR="$work/tmp_check" TESTLOGDIR="$work/tmp_check/log" \
+        EAV_RELEASE="$release" EAV_NO_RELEASE="$no_release" \
         timeout --foreground 1500 prove --verbose -I "$perl" -I "$ROOT/test/tap" "t/$1.pl"
     name_of[${children[-1]}]=$1
 }
