@@ -69,6 +69,7 @@ BEGIN
                 DETAIL = format('It has tenant_id %s, not %s.', found_id, wanted_id),
                 HINT = 'Leave tenant_id out to get the id of the tenant.';
         ELSIF FOUND THEN
+            PERFORM eav._readmit_tenant(found_id, true);
             RETURN found_id;
         END IF;
         SELECT t.name INTO found_name FROM eav.tenants t WHERE t.tenant_id = wanted_id;
@@ -77,6 +78,9 @@ BEGIN
                 MESSAGE = format('tenant_id %s is taken', wanted_id),
                 DETAIL = format('It belongs to tenant "%s".', found_name),
                 HINT = 'Leave tenant_id out to get a new id.';
+        END IF;
+        IF wanted_id IS NOT NULL THEN
+            PERFORM eav._readmit_tenant(wanted_id, false);
         END IF;
         -- A conflict is a tenant that another session has just registered, or an id of the
         -- sequence that somebody chose by hand: the next round tells.
@@ -106,6 +110,7 @@ DECLARE
     wanted_type CONSTANT text := entity_type;
     wanted_id CONSTANT bigint := entity_id;
     known eav.entities;
+    is_known boolean;
     new_id bigint;
 BEGIN
     PERFORM eav._check_tenant(wanted_tenant);
@@ -120,7 +125,9 @@ BEGIN
             SELECT * INTO known FROM eav.entities e
             WHERE e.tenant_id = wanted_tenant AND e.entity_id = wanted_id;
         END IF;
-        IF NOT FOUND THEN
+        is_known := FOUND;
+        PERFORM eav._readmit_entity(wanted_tenant, wanted_id, wanted_name, is_known);
+        IF NOT is_known THEN
             INSERT INTO eav.entities AS e (tenant_id, entity_id, external_id, entity_type)
             VALUES (wanted_tenant, coalesce(wanted_id, nextval('eav.entity_id_seq')),
                     wanted_name, wanted_type)

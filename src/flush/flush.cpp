@@ -134,12 +134,11 @@ void flush_piece(const Piece& piece, BacklogIds& staying, Run& run) {
   resolve(rows, {pg::OnLock::skip, &rejects, &held_up, piece.description});
   const auto order = set_arrival(rows, run.ingested_at);
   const Applied applied = apply(rows.span(), order.span(), piece.description, rejects, blocked);
-  ingest::write_rejects(rejects);
+  run.result.rejected += ingest::write_rejects(rejects);
   keep_waiting(held_up, blocked, piece.description, staying, run);
 
   run.result.flushed += applied.flushed;
   run.result.projected += applied.projected;
-  run.result.rejected += static_cast<int64>(rejects.size());
   run.has_changes = true;
 }
 

@@ -48,6 +48,10 @@ namespace registry {
 void refresh();
 
 bool has_tenant(int64 tenant_id);
+// Whether the tenant, or any entity of it, has been erased: of a tenant that has been loaded. What
+// is erased as a whole is no tenant any more.
+bool is_erased(int64 tenant_id);
+bool has_erased(int64 tenant_id);
 // Null when unknown. Valid until the next refresh(), whatever is loaded meanwhile.
 const Attribute* find(const AttributeId& id);
 const Attribute* find(const AttributeName& name);
