@@ -249,7 +249,7 @@ subtest 'a tenant' => sub {
 	$open{$_}->ask('COMMIT') foreach sort keys %open;
 	completed($id, 'it');
 	is(traces($traces), '', 'no table has a trace of it');
-	is($node->ask("SELECT string_agg(c.relname || ' ' || n, ', ') FROM (
+	is($node->ask("SELECT string_agg(c.relname || ' ' || n, ', ' ORDER BY c.relname) FROM (
 		SELECT 'eav.' || relname AS relname FROM pg_class WHERE relnamespace = 'eav'::regnamespace AND relkind IN ('r', 'p', 'm')
 		AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = 'tenant_id')) AS c,
 		LATERAL (SELECT (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM ' || c.relname || ' WHERE tenant_id = 2', false, true, '')))[1]::text::int AS n) AS x
