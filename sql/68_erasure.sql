@@ -513,8 +513,11 @@ COMMENT ON FUNCTION eav._erase_tenant_rows(eav.erasures, integer) IS 'Internal: 
 CREATE FUNCTION eav._erase_history(INOUT erasure eav.erasures, max_values integer)
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
-    -- Of a partition without statistics the slice must not be found by reading all of it.
+    -- Of a partition without statistics the slice must not be found by reading all of it; and the
+    -- planner takes the slice for larger than it is.
     SET enable_seqscan = off
+    SET max_parallel_workers_per_gather = 0
+    SET jit = off
 AS $$
 DECLARE
     relation regclass;
@@ -542,7 +545,7 @@ BEGIN
     USING erasure.tenant_id, erasure.last_attribute_id, erasure.last_ingested_at, max_values - 1;
     EXECUTE format(
         'WITH gone AS (DELETE FROM %s h WHERE h.tenant_id = $1 AND (h.entity_id = $2 OR $2 IS NULL) '
-        'AND (h.attribute_id, h.ingested_at) > ($3, $4) '
+        'AND h.attribute_id BETWEEN $3 AND $5 AND (h.attribute_id, h.ingested_at) > ($3, $4) '
         'AND (h.attribute_id, h.ingested_at) <= ($5, $6) '
         'RETURNING h.attribute_id, h.observed_at, h.ingested_at, '
         'coalesce(h.value_int::numeric, h.value_float::numeric, h.value_numeric) AS any_number, '
