@@ -95,7 +95,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_tenant(text, bigint) IS
-'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the name has another id or the id another name.';
+'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, duplicate_object (42710) when the name has another id or the id another name, and object_in_use (55006) while the tenant is being erased.';
 
 CREATE FUNCTION eav.register_entity(tenant_id bigint, external_id text,
                                     entity_type text DEFAULT NULL, entity_id bigint DEFAULT NULL)
@@ -176,7 +176,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_entity(bigint, text, text, bigint) IS
-'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
+'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, duplicate_object (42710) when the entity has another id or type, or the id another entity, and object_in_use (55006) while the entity is being erased; once that is complete, values are accepted for it again.';
 
 CREATE FUNCTION eav._claim_name(tenant_id bigint, name text, is_rename boolean) RETURNS integer
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'eav_claim_name'
