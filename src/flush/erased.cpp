@@ -104,7 +104,8 @@ void add_to_counts(const core::KeyIndex& keys, std::span<Subject> subjects) {
   static pg::Statement update(
       "UPDATE eav.erased_subjects s SET discarded = s.discarded + n.discarded, "
       "last_discarded_at = clock_timestamp() "
-      "FROM (SELECT e.ctid, d.discarded FROM unnest($1, $2, $3) AS d (tenant_id, subject, discarded) "
+      "FROM (SELECT e.ctid, d.discarded FROM unnest($1, $2, $3) AS d (tenant_id, subject, "
+      "discarded) "
       "JOIN eav.erased_subjects e ON e.tenant_id = d.tenant_id AND e.subject = d.subject "
       "FOR NO KEY UPDATE OF e SKIP LOCKED) AS n WHERE s.ctid = n.ctid",
       {INT8ARRAYOID, UUIDARRAYOID, INT8ARRAYOID});

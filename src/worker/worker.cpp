@@ -459,7 +459,8 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
-  for (Chore* const chore : {&loop.moves, &loop.erasures, &loop.merges, &loop.drains, &loop.index_looks}) {
+  for (Chore* const chore :
+       {&loop.moves, &loop.erasures, &loop.merges, &loop.drains, &loop.index_looks}) {
     chore->last = Min(chore->last, now);
   }
   loop.pulse.on_new_time();

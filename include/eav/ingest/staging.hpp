@@ -38,8 +38,8 @@ void scan_batch(const Leaves& leaves, const BatchRule& rule, Visit&& visit,
 
 enum class When : uint8 { due, now };
 
-// Lets new rows go to an empty leaf when the current one is due, or at once, and empties leaves whose rows
-// have all been flushed by a committed flush. Waits for nobody.
+// Lets new rows go to an empty leaf when the current one is due, or at once, and empties leaves
+// whose rows have all been flushed by a committed flush. Waits for nobody.
 void rotate(const Leaves& leaves, const core::SnapshotView& flushed, When when = When::due);
 
 int current_slot();
