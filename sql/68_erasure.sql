@@ -590,67 +590,102 @@ COMMENT ON FUNCTION eav._erase_history(eav.erasures, integer) IS 'Internal: remo
 
 -- Counts and sums are right already, values of dropped partitions included. Where history has all
 -- that is counted, the sum is taken from there: one of floats does not come back exactly.
-CREATE FUNCTION eav._erase_from_rollups(INOUT erasure eav.erasures)
+CREATE FUNCTION eav._erase_from_rollups(INOUT erasure eav.erasures, max_attributes integer)
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
 AS $$
 DECLARE
-    touched eav.erasure_attributes;
-    relation text;
-    unit text;
+    ids integer[];
+    first_buckets timestamptz[];
+    last_buckets timestamptz[];
+    first_day timestamptz;
+    end_of_days timestamptz;
 BEGIN
-    DELETE FROM eav.erasure_attributes WHERE ctid = (
-        SELECT t.ctid FROM eav.erasure_attributes t
-        WHERE t.erasure_id = erasure.erasure_id ORDER BY t.attribute_id LIMIT 1)
-    RETURNING * INTO touched;
-    IF NOT FOUND THEN
+    WITH gone AS (
+        DELETE FROM eav.erasure_attributes WHERE ctid = ANY (ARRAY(
+            SELECT t.ctid FROM eav.erasure_attributes t
+            WHERE t.erasure_id = erasure.erasure_id ORDER BY t.attribute_id LIMIT max_attributes))
+        RETURNING *)
+    SELECT array_agg(g.attribute_id), array_agg(g.first_bucket), array_agg(g.last_bucket),
+           date_trunc('day', min(g.first_bucket), 'UTC'),
+           date_trunc('day', max(g.last_bucket), 'UTC') + interval '24 h'
+    INTO ids, first_buckets, last_buckets, first_day, end_of_days FROM gone g;
+    IF ids IS NULL THEN
         erasure.phase := 'rest';
         RETURN;
     END IF;
-    FOREACH unit IN ARRAY ARRAY['hour', 'day'] LOOP
-        relation := CASE unit WHEN 'hour' THEN 'eav.attribute_rollups'
-                    ELSE 'eav.attribute_rollups_daily' END;
-        EXECUTE format(
-            'DELETE FROM %s r WHERE r.tenant_id = $1 AND r.attribute_id = $2 AND isfinite(r.bucket) '
-            'AND r.bucket BETWEEN date_trunc(%L, $3, ''UTC'') AND $4 '
-            'AND r.value_count + r.cleared_count <= 0', relation, unit)
-        USING erasure.tenant_id, touched.attribute_id, touched.first_bucket, touched.last_bucket;
-        EXECUTE format(
-            'UPDATE %1$s r SET min_value = h.min_value, max_value = h.max_value, '
-            'sum_value = CASE WHEN r.number_count = 0 THEN NULL '
-            'WHEN h.number_count = r.number_count AND h.row_count = r.value_count + r.cleared_count '
-            'THEN h.sum_value ELSE r.sum_value END, '
-            'first_observed_at = coalesce(h.first_observed_at, r.bucket), '
-            'last_observed_at = coalesce(h.last_observed_at, r.bucket), '
-            'last_ingested_at = coalesce(h.last_ingested_at, r.bucket) '
-            'FROM %1$s o LEFT JOIN '
-            '(SELECT date_trunc(%2$L, v.observed_at, ''UTC'') AS bucket, count(*) AS row_count, '
-            'count(*) FILTER (WHERE eav._is_summed(v.number)) AS number_count, '
-            'min(v.number) FILTER (WHERE eav._is_summed(v.number)) AS min_value, '
-            'max(v.number) FILTER (WHERE eav._is_summed(v.number)) AS max_value, '
-            'sum(v.number) FILTER (WHERE eav._is_summed(v.number)) AS sum_value, '
-            'min(v.observed_at) AS first_observed_at, max(v.observed_at) AS last_observed_at, '
-            'max(v.ingested_at) AS last_ingested_at '
-            'FROM (SELECT n.observed_at, n.ingested_at, '
-            'coalesce(n.value_int::numeric, n.value_float::numeric, n.value_numeric) AS number '
-            'FROM eav.entity_values_ts n WHERE n.tenant_id = $1 AND n.attribute_id = $2 '
-            'AND n.observed_at >= date_trunc(%2$L, $3, ''UTC'') '
-            'AND n.observed_at < date_trunc(%2$L, $4, ''UTC'') + interval %3$L) AS v '
-            'GROUP BY 1) AS h ON h.bucket = o.bucket '
-            'WHERE o.tenant_id = $1 AND o.attribute_id = $2 AND isfinite(o.bucket) '
-            'AND o.bucket BETWEEN date_trunc(%2$L, $3, ''UTC'') AND $4 '
-            'AND r.tenant_id = o.tenant_id AND r.attribute_id = o.attribute_id '
-            'AND r.bucket = o.bucket',
-            relation, unit, CASE unit WHEN 'hour' THEN '1 h' ELSE '24 h' END)
-        USING erasure.tenant_id, touched.attribute_id, touched.first_bucket, touched.last_bucket;
-    END LOOP;
-    -- Of an attribute that nobody has any more nothing remains.
+    PERFORM eav.merge_rollups();
+    -- Of what nobody has any more nothing remains.
+    DELETE FROM eav.attribute_rollups r USING unnest(ids, first_buckets, last_buckets)
+        AS t (attribute_id, first_bucket, last_bucket)
+    WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = t.attribute_id
+      AND r.bucket BETWEEN t.first_bucket AND t.last_bucket
+      AND r.value_count + r.cleared_count <= 0;
     DELETE FROM eav.attribute_rollups_daily r
-    WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = touched.attribute_id
-      AND r.bucket = '-infinity' AND r.new_entities = 0;
+    WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = ANY (ids)
+      AND r.value_count + r.cleared_count <= 0 AND r.new_entities = 0;
+    WITH t AS (
+        SELECT * FROM unnest(ids, first_buckets, last_buckets)
+            AS t (attribute_id, first_bucket, last_bucket)),
+    h AS MATERIALIZED (
+        SELECT v.attribute_id, date_trunc('hour', v.observed_at, 'UTC') AS bucket,
+               count(*) AS row_count,
+               count(*) FILTER (WHERE eav._is_summed(v.number)) AS number_count,
+               min(v.number) FILTER (WHERE eav._is_summed(v.number)) AS min_value,
+               max(v.number) FILTER (WHERE eav._is_summed(v.number)) AS max_value,
+               sum(v.number) FILTER (WHERE eav._is_summed(v.number)) AS sum_value,
+               min(v.observed_at) AS first_observed_at, max(v.observed_at) AS last_observed_at,
+               max(v.ingested_at) AS last_ingested_at
+        FROM (SELECT n.attribute_id, n.observed_at, n.ingested_at,
+                     coalesce(n.value_int::numeric, n.value_float::numeric, n.value_numeric)
+                         AS number
+              FROM eav.entity_values_ts n
+              WHERE n.tenant_id = erasure.tenant_id AND n.attribute_id = ANY (ids)
+                AND n.observed_at >= first_day AND n.observed_at < end_of_days) AS v
+        GROUP BY 1, 2),
+    d AS (
+        SELECT h.attribute_id, date_trunc('day', h.bucket, 'UTC') AS bucket,
+               sum(h.row_count) AS row_count, sum(h.number_count) AS number_count,
+               min(h.min_value) AS min_value, max(h.max_value) AS max_value,
+               sum(h.sum_value) AS sum_value, min(h.first_observed_at) AS first_observed_at,
+               max(h.last_observed_at) AS last_observed_at,
+               max(h.last_ingested_at) AS last_ingested_at
+        FROM h GROUP BY 1, 2),
+    hours AS (
+        UPDATE eav.attribute_rollups r
+        SET min_value = h.min_value, max_value = h.max_value,
+            sum_value = CASE WHEN r.number_count = 0 THEN NULL
+                             WHEN h.number_count = r.number_count
+                                  AND h.row_count = r.value_count + r.cleared_count
+                             THEN h.sum_value ELSE r.sum_value END,
+            first_observed_at = coalesce(h.first_observed_at, r.bucket),
+            last_observed_at = coalesce(h.last_observed_at, r.bucket),
+            last_ingested_at = coalesce(h.last_ingested_at, r.bucket)
+        FROM t JOIN eav.attribute_rollups o
+            ON o.attribute_id = t.attribute_id AND o.bucket BETWEEN t.first_bucket AND t.last_bucket
+        LEFT JOIN h ON h.attribute_id = o.attribute_id AND h.bucket = o.bucket
+        WHERE o.tenant_id = erasure.tenant_id AND r.tenant_id = o.tenant_id
+          AND r.attribute_id = o.attribute_id AND r.bucket = o.bucket)
+    UPDATE eav.attribute_rollups_daily r
+    SET min_value = d.min_value, max_value = d.max_value,
+        sum_value = CASE WHEN r.number_count = 0 THEN NULL
+                         WHEN d.number_count = r.number_count
+                              AND d.row_count = r.value_count + r.cleared_count
+                         THEN d.sum_value ELSE r.sum_value END,
+        first_observed_at = coalesce(d.first_observed_at, r.bucket),
+        last_observed_at = coalesce(d.last_observed_at, r.bucket),
+        last_ingested_at = coalesce(d.last_ingested_at, r.bucket)
+    FROM t JOIN eav.attribute_rollups_daily o
+        ON o.attribute_id = t.attribute_id
+        AND o.bucket BETWEEN date_trunc('day', t.first_bucket, 'UTC') AND t.last_bucket
+    LEFT JOIN d ON d.attribute_id = o.attribute_id AND d.bucket = o.bucket
+    WHERE o.tenant_id = erasure.tenant_id AND r.tenant_id = o.tenant_id
+      AND r.attribute_id = o.attribute_id AND r.bucket = o.bucket;
 END
 $$;
-COMMENT ON FUNCTION eav._erase_from_rollups(eav.erasures) IS 'Internal: computes least and greatest values and times anew in the rollups of one of the attributes of which history has lost values.';
+COMMENT ON FUNCTION eav._erase_from_rollups(eav.erasures, integer) IS 'Internal: computes least and greatest values and times anew in the rollups of some of the attributes of which history has lost values.';
 
 -- What has been flushed stands in staging until its leaf is emptied.
 CREATE FUNCTION eav._erase_rest(INOUT erasure eav.erasures)
@@ -765,8 +800,6 @@ AS $$
 DECLARE
     -- How long the first pass is put off for those who may have to be waited for in any case.
     patience CONSTANT interval := '10 s';
-    -- A batch of many small steps.
-    until CONSTANT timestamptz := clock_timestamp() + interval '50 ms';
 BEGIN
     CASE erasure.phase
         WHEN 'waiting' THEN
@@ -802,10 +835,7 @@ BEGIN
         WHEN 'history' THEN
             erasure := eav._erase_history(erasure, max_values);
         WHEN 'rollups' THEN
-            PERFORM eav.merge_rollups();
-            WHILE erasure.phase = 'rollups' AND clock_timestamp() < until LOOP
-                erasure := eav._erase_from_rollups(erasure);
-            END LOOP;
+            erasure := eav._erase_from_rollups(erasure, greatest(max_values / 100, 1));
         WHEN 'rest' THEN
             erasure := eav._erase_rest(erasure);
         WHEN 'rejects' THEN
