@@ -452,6 +452,10 @@ BEGIN
         FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS gone = ROW_COUNT;
     erasure.counts := eav._add_counts(erasure.counts, 'entities', gone);
+    DELETE FROM eav.entity_keys k
+    WHERE k.tenant_id = erasure.tenant_id AND k.entity_id = erasure.entity_id;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'entity_keys', gone);
     erasure := eav._erase_backlog(erasure);
 END
 $$;
@@ -465,13 +469,14 @@ AS $$
     VALUES (1, 'eav.entity_jsonb'::regclass, 'entity_id'),
            (2, 'eav.entity_values_current', 'entity_id'),
            (3, 'eav.entities', 'entity_id'),
-           (4, 'eav.attribute_rollups', 'attribute_id'),
-           (5, 'eav.attribute_rollups_daily', 'attribute_id'),
-           (6, 'eav.attribute_moves', 'attribute_id'),
-           (7, 'eav.attribute_indexes', 'attribute_id'),
-           (8, 'eav.attribute_reads', 'attribute_id'),
-           (9, 'eav.attribute_changes', 'attribute_id'),
-           (10, 'eav.attributes', 'attribute_id')
+           (4, 'eav.entity_keys', 'entity_id'),
+           (5, 'eav.attribute_rollups', 'attribute_id'),
+           (6, 'eav.attribute_rollups_daily', 'attribute_id'),
+           (7, 'eav.attribute_moves', 'attribute_id'),
+           (8, 'eav.attribute_indexes', 'attribute_id'),
+           (9, 'eav.attribute_reads', 'attribute_id'),
+           (10, 'eav.attribute_changes', 'attribute_id'),
+           (11, 'eav.attributes', 'attribute_id')
 $$;
 COMMENT ON FUNCTION eav._tenant_tables() IS 'Internal: the tables with rows of a tenant that an erasure goes through, in order, and the column that follows tenant_id in their key.';
 

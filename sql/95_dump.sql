@@ -19,6 +19,7 @@ SELECT pg_catalog.pg_extension_config_dump('eav.entity_jsonb', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_values_current', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_rollups', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attribute_rollups_daily', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.entity_keys', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.audit_log', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.audit_log_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.erasure_seq', '');

@@ -100,7 +100,8 @@ enum Column : int {
   column_is_inferred,
   column_created_at,
   column_document_name,
-  column_moving_from
+  column_moving_from,
+  column_is_pii
 };
 
 // A bit for each projection in an array of names.
@@ -128,6 +129,7 @@ void keep(TupleTableSlot* row) {
   attribute.projection =
       core::projection_from_name(text_view(pg::column_of(row, column_projection))).value();
   attribute.is_inferred = DatumGetBool(pg::column_of(row, column_is_inferred));
+  attribute.is_pii = DatumGetBool(pg::column_of(row, column_is_pii));
 
   if (!slot_attisnull(row, column_moving_from)) {
     attribute.moving_from = projections_of(pg::column_of(row, column_moving_from));

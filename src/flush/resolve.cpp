@@ -5,6 +5,7 @@
 
 #include "eav/core/key_index.hpp"
 #include "eav/flush/erased.hpp"
+#include "eav/flush/pii.hpp"
 #include "eav/flush/registry.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
@@ -327,6 +328,7 @@ void resolve(Rows& rows, const Unresolved& unresolved) {
   resolve_attributes(rows, unresolved);
   parse_values(rows, unresolved);
   resolve_entities(rows, unresolved);
+  encrypt_pii(rows);
 }
 
 core::ArenaVector<core::EntityKey> set_arrival(Rows& rows, TimestampTz& ingested_at) {

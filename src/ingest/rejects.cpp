@@ -28,8 +28,12 @@ struct Piece {
 int64 write_piece(Piece& piece) {
   static pg::Statement insert(
       "INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload) "
-      "SELECT r.tenant_id, r.sqlstate, r.reason, r.payload "
+      "SELECT r.tenant_id, r.sqlstate, "
+      "CASE WHEN k.payload ? 'withheld' THEN 'not shown: the tenant has personal attributes' "
+      "ELSE r.reason END, k.payload "
       "FROM unnest($1, $2, $3, $4) AS r (tenant_id, sqlstate, reason, payload) "
+      "CROSS JOIN LATERAL (SELECT eav._withhold_pii(r.tenant_id, r.payload) AS payload "
+      "OFFSET 0) AS k "
       "WHERE NOT (EXISTS (SELECT FROM eav.erased_subjects) "
       "AND eav._is_erased_reject(r.tenant_id, r.payload))",
       {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID});

@@ -20,6 +20,7 @@ struct Attribute {
   std::optional<core::DataType> type;  // none while only clearings have arrived
   core::Projection projection;
   bool is_inferred;
+  bool is_pii;
   uint8 moving_from;               // a bit for each Projection that may still hold values of it
   std::string_view name;           // as long as the registry is not refreshed
   std::string_view document_name;  // its key in documents; likewise
