@@ -200,8 +200,8 @@ CREATE TRIGGER keep_pii BEFORE UPDATE ON eav.attributes FOR EACH ROW
                           OR NEW.data_type IS DISTINCT FROM 'text'))
     EXECUTE FUNCTION eav._keep_pii();
 
--- A reject keeps what identifies it. Of an event that nobody could read all attributes are withheld
--- when the tenant has personal ones.
+-- A reject keeps what identifies it. Of an event all else is withheld when the tenant has personal
+-- attributes: nobody could read which of them are in it.
 CREATE FUNCTION eav._withhold_pii(tenant_id bigint, payload jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -212,7 +212,10 @@ AS $$
         WHEN payload ? 'event' THEN
             payload || jsonb_build_object('withheld', true, 'event',
                 CASE WHEN jsonb_typeof(payload -> 'event') = 'object'
-                     THEN (payload -> 'event') - 'attributes' END)
+                     THEN (SELECT jsonb_object_agg(m.key, m.value)
+                           FROM jsonb_each(payload -> 'event') AS m
+                           WHERE m.key IN ('tenant_id', 'entity_id', 'entity')
+                             AND jsonb_typeof(m.value) IN ('number', 'string')) END)
         WHEN EXISTS (SELECT FROM eav.attributes a
                      WHERE a.is_pii AND (a.tenant_id = $1 OR $1 IS NULL)
                        AND (a.attribute_id::text = payload ->> 'attribute_id'
