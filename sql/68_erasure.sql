@@ -128,6 +128,11 @@ CREATE FUNCTION eav._lock_flush() RETURNS void
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav._lock_flush() IS 'Internal: waits for the flush that is running and keeps others from beginning, until the end of the transaction.';
 
+CREATE FUNCTION eav._flush_all() RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_flush_all'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION eav._flush_all() IS 'Internal: a flush that notes how far it has come even when nothing was to be flushed: leaves of staging can be emptied afterwards.';
+
 CREATE FUNCTION eav._rotate_staging() RETURNS void
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_rotate_staging'
     SET search_path = pg_catalog, pg_temp;
@@ -213,10 +218,11 @@ AS $$
     WHERE (l.locktype = 'virtualxid' OR l.pid IS NULL) AND l.granted
       AND l.pid IS DISTINCT FROM pg_backend_pid()
       AND (a.datname = current_database()
+           AND a.backend_type IS DISTINCT FROM 'autovacuum worker'
            OR l.pid IS NULL
               AND EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = current_database()))
 $$;
-COMMENT ON FUNCTION eav._open_transactions() IS 'Internal: the transactions of others in this database.';
+COMMENT ON FUNCTION eav._open_transactions() IS 'Internal: the transactions of others in this database that may have values to publish.';
 
 -- The list without those that have ended. One that has been prepared meanwhile, and is called
 -- otherwise, is one of those that are prepared now.
@@ -780,7 +786,7 @@ BEGIN
     IF erasure.older <> '{}' THEN
         erasure.next_attempt_at := clock_timestamp() + interval '1 s';
     ELSIF NOT erasure.is_flushed THEN
-        PERFORM eav.stage_flush();
+        PERFORM eav._flush_all();
         erasure.is_flushed := true;
         erasure.leaves := ARRAY(SELECT n FROM generate_series(0, 2) AS n
                                 WHERE pg_relation_size(format('eav.entity_values_ingest_%s', n)) > 0);

@@ -281,7 +281,7 @@ void flush_new(const ingest::Leaves& leaves, const ingest::BatchRule& rule, cons
   pieces.flush();
 }
 
-FlushResult run_flush(int64 max_values) {
+FlushResult run_flush(int64 max_values, Note note) {
   lock_flush();
   ingest::Door* const door = ingest::own_door();
   const uint64 number = begin_flush(door);
@@ -314,7 +314,7 @@ FlushResult run_flush(int64 max_values) {
   flush_new(leaves, rule, ring, run);
 
   const bool left_nothing = rule.limit == UINT64_MAX && !ring.has_more;
-  if (run.has_changes) {
+  if (run.has_changes || note == Note::always) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
                  left_nothing ? run.started_at : state.snapshot_at, run.ingested_at - 1,
@@ -330,7 +330,7 @@ FlushResult run_flush(int64 max_values) {
 
 }  // namespace
 
-FlushResult flush(int64 max_values) {
+FlushResult flush(int64 max_values, Note note) {
   if (is_running) {
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -341,7 +341,7 @@ FlushResult flush(int64 max_values) {
   is_running = true;
   PG_TRY();
   {
-    result = pg::guarded([&] { return run_flush(max_values); });
+    result = pg::guarded([&] { return run_flush(max_values, note); });
   }
   PG_FINALLY();
   { is_running = false; }
@@ -386,4 +386,9 @@ EAV_FUNCTION(eav_stage_flush) {
                     Int64GetDatum(result.rejected), IntervalPGetDatum(elapsed)};
   bool nulls[] = {false, false, false, false};
   PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}
+
+EAV_FUNCTION(eav_flush_all) {
+  eav::flush::flush(0, eav::flush::Note::always);
+  PG_RETURN_VOID();
 }
