@@ -315,14 +315,21 @@ CREATE FUNCTION eav.erase_tenant(tenant_id bigint, reason text) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    id bigint;
 BEGIN
+    -- Its row may be gone already.
+    SELECT e.erasure_id INTO id FROM eav.erasures e WHERE e.tenant_id = tenant_id AND e.of_tenant;
+    IF FOUND THEN
+        RETURN id;
+    END IF;
     PERFORM eav._check_tenant(tenant_id);
     PERFORM eav._check_reason(reason);
     RETURN eav._request_erasure(tenant_id, NULL, NULL, true, reason);
 END
 $$;
 COMMENT ON FUNCTION eav.erase_tenant(bigint, text) IS
-'Erases a tenant: all its entities as eav.erase_entity() does, its attributes with what is known about them, its rollups, its rejects, and its name. The number remains in eav.audit_log and in eav.erased_subjects, so that values that arrive for it are discarded, until eav.register_tenant() gives the number out again. Returns the id of the erasure. Raises foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004) for a null argument, and invalid_parameter_value (22023) for an empty reason.';
+'Erases a tenant: all its entities as eav.erase_entity() does, its attributes with what is known about them, its rollups, its rejects, and its name. The number remains in eav.audit_log and in eav.erased_subjects, so that values that arrive for it are discarded, until eav.register_tenant() gives the number out again. Returns the id of the erasure; that of the one that is already under way, if there is one. Raises foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004) for a null argument, and invalid_parameter_value (22023) for an empty reason.';
 
 -- Who is about to write locks the table before the tombstones are looked at: an erasure waits for
 -- those who hold the lock.

@@ -144,6 +144,8 @@ COMMENT ON FUNCTION eav.get_pii(bigint, bigint) IS
 CREATE FUNCTION eav.set_pii(tenant_id bigint, attribute text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    -- While it waits nobody can flush.
+    SET lock_timeout = '2s'
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -180,7 +182,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.set_pii(bigint, text) IS
-'Makes an attribute personal, before its first value: its values are stored encrypted, under a key of each entity that eav.erase_entity() deletes. It must have type text and projection live or none, and keeps them. Values show as pii1:... in documents and history and cannot be searched; eav.get_pii() and eav.decrypt_pii() read them. Ingestion stands still until the transaction ends. Returns false when it is personal already. Raises object_not_in_prerequisite_state (55000) when it has values, invalid_parameter_value (22023) for another type or projection, undefined_object (42704) for an unknown attribute or without pgcrypto, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004).';
+'Makes an attribute personal, before its first value: its values are stored encrypted, under a key of each entity that eav.erase_entity() deletes. It must have type text and projection live or none, and keeps them. Values show as pii1:... in documents and history and cannot be searched; eav.get_pii() and eav.decrypt_pii() read them. Ingestion stands still until the transaction ends. Returns false when it is personal already. Raises lock_not_available (55P03) when transactions that have upserted stay open for 2 seconds, object_not_in_prerequisite_state (55000) when it has values, invalid_parameter_value (22023) for another type or projection, undefined_object (42704) for an unknown attribute or without pgcrypto, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004).';
 
 -- Whoever changes where its values go, or their type, is refused.
 CREATE FUNCTION eav._keep_pii() RETURNS trigger

@@ -77,6 +77,7 @@ SELECT state FROM eav.audit_log WHERE erasure_id = :erasure ORDER BY audit_id;
 -- A tenant.
 SELECT eav.register_attribute(68001, 'c', 'int', 'hot') > 0;
 SELECT eav.erase_tenant(68001, 'end') AS erasure \gset
+SELECT eav.erase_tenant(68001, 'again') = :erasure;
 SELECT error_of($$SELECT eav.register_tenant('erasure')$$);
 SELECT error_of($$SELECT eav.register_tenant('erasure', 68001)$$);
 SELECT error_of($$SELECT eav.upsert_hot_attributes(68001, 7, '{"a": 3}')$$);

@@ -1,6 +1,6 @@
 # Erasures of entities and of a tenant that are interrupted again and again, by death of the worker, of
-# the server, of a client that drives them by hand, while values of the same tenants arrive: each goes on
-# from where it was, counts every row once, and in the end nothing is left but what it should be.
+# the server, of a client that drives them by hand, while values of the same tenants arrive and attributes
+# move: each goes on from where it was, counts every row once, and in the end nothing is left but what it should be.
 # SEED=n repeats the plan.
 use strict;
 use warnings;
@@ -70,6 +70,8 @@ foreach my $round (1 .. 12)
 	my $load = $node->start_session("INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value_int)
 		SELECT 1 + 2 * (n % 2), 1 + n % 10, 'a' || 1 + n % 120, n % 10 FROM generate_series(1, 200) AS n");
 	EavCluster::finish_session($load);
+	# A move fetches values out of history, those of entities that are being erased among them.
+	$node->ask("SELECT eav.promote_attribute(1, 'a' || " . (4 * $round - 1) . ", '" . ($round % 2 ? 'live' : 'current') . "')");
 	sleep rand 0.15;
 	my $left = $node->ask("SELECT count(*) FROM eav.erasures WHERE phase <> 'settling'");
 	$interrupted++ if $left;
@@ -91,10 +93,11 @@ is($node->ask("SELECT details #>> '{removed,entity_values_ts}' FROM eav.audit_lo
   foreach sort keys %erasure;
 is($node->ask("SELECT details #>> '{removed,entity_values_ts}' FROM eav.audit_log WHERE erasure_id = $tenant AND state = 'completed'"),
 	10 * $rows_each, 'and of the tenant');
+ok($node->wait_for('SELECT count(*) FROM eav.attribute_moves', 0), 'moves have ended as well');
 $node->flush;
 is(history_of('tenant_id = 1 AND entity_id IN (3, 5, 7) OR tenant_id = 2'), 0, 'nothing of them is in history');
-is($node->ask('SELECT count(*) FROM eav.entity_jsonb WHERE tenant_id = 1 AND entity_id IN (3, 5, 7) OR tenant_id = 2'), 0,
-	'nor in documents');
+is($node->ask("SELECT count(*) FROM eav.$_ WHERE tenant_id = 1 AND entity_id IN (3, 5, 7) OR tenant_id = 2"), 0, "nor in $_")
+  foreach qw(entity_jsonb entity_values_current entities);
 cmp_ok(history_of('tenant_id = 1'), '>=', 7 * $rows_each, 'the others have all they had');
 $node->projection_is_right('the projection is what history says');
 is($node->ask(<<'SQL'), '', 'the rollups are what history says');
