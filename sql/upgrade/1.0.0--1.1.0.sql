@@ -25,4 +25,13 @@ BEGIN
 END
 $$;
 
+-- Rows that are staged were written by those who could write for all tenants. Without the default
+-- at first, so that no row is written anew.
+ALTER TABLE eav.entity_values_ingest ADD COLUMN writer_tenant bigint;
+ALTER TABLE eav.entity_values_ingest
+    ALTER COLUMN writer_tenant SET DEFAULT eav._writer_tenant(),
+    ADD CONSTRAINT own_tenant CHECK (writer_tenant IS NOT DISTINCT FROM eav._writer_tenant());
+
+ALTER TABLE eav.flush_state ADD COLUMN ticket_key uuid NOT NULL DEFAULT gen_random_uuid();
+
 -- differences
