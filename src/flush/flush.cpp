@@ -54,7 +54,7 @@ bool is_running = false;
 // What a flush carries from piece to piece. Plain memory.
 struct Run {
   MemoryContext piece_context;
-  TimestampTz started_at;
+  pg::ClockReading started;
   TimestampTz ingested_at;  // of the next piece
   int64 backlog;
   FlushResult result;
@@ -119,7 +119,8 @@ void read_tuples(const Piece& piece, TimestampTz now, Rows& rows, ingest::Reject
     StagedRow row;
     if (const ingest::Rejection rejection =
             ingest::read_row(tuple, piece.description, piece.origin, now, row)) {
-      rejects.push_back({tuple, piece.description, rejection, row.attribute, {}});
+      rejects.push_back(
+          {tuple, piece.description, rejection, row.attribute, {}, row.writer_tenant});
     } else {
       rows.push_back(row);
     }
@@ -135,7 +136,7 @@ void flush_piece(const Piece& piece, BacklogIds& staying, Run& run) {
   core::ArenaVector<projection::RowPointer> blocked(arena);
   rows.reserve(piece.tuples.size());
   read_parcels(piece, rows, rejects);
-  read_tuples(piece, run.started_at, rows, rejects);
+  read_tuples(piece, run.started.now, rows, rejects);
   resolve(rows, {pg::OnLock::skip, &rejects, &held_up, piece.description});
   const auto order = set_arrival(rows, run.ingested_at);
   const Applied applied = apply(rows.span(), order.span(), piece.description, rejects, blocked);
@@ -359,7 +360,7 @@ FlushResult run_flush(int64 max_values) {
   ingest::Door* const door = ingest::own_door();
   const uint64 number = begin_flush(door);
   // Before the snapshot: what was committed by then is in this batch.
-  const TimestampTz started_at = GetCurrentTimestamp();
+  const pg::ClockReading started = pg::read_clock();
   PushActiveSnapshot(GetLatestSnapshot());
   EAV_STOP_POINT("flush_after_snapshot");
   // At once: what came through the ring before a staged row that the snapshot sees is there.
@@ -377,8 +378,8 @@ FlushResult run_flush(int64 max_values) {
   Run run{};
   run.piece_context =
       AllocSetContextCreate(CurrentMemoryContext, "eav flush piece", ALLOCSET_DEFAULT_SIZES);
-  run.started_at = started_at;
-  run.ingested_at = std::max(run.started_at, state.ingested_at + 1);
+  run.started = started;
+  run.ingested_at = std::max(run.started.now, state.ingested_at + 1);
   run.backlog = state.backlog;
   flush_backlog(run);
 
@@ -393,8 +394,8 @@ FlushResult run_flush(int64 max_values) {
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
-                 left_nothing ? run.started_at : state.snapshot_at, run.ingested_at - 1,
-                 run.result.flushed, run.result.projected, run.result.rejected, run.backlog});
+                 left_nothing ? run.started : state.taken, run.ingested_at - 1, run.result.flushed,
+                 run.result.projected, run.result.rejected, run.backlog});
   }
   run.result.has_more = !left_nothing;
   finish_flush(door, {number, ring.parcels.size(), left_nothing, rule.current.xmin, false});

@@ -2,7 +2,10 @@
 //
 // Values are durable when a flush that holds them has committed and its commit is on disk. Flushes
 // commit asynchronously; whoever waits writes the WAL out up to the end of the flush, and the
-// server makes one write serve all who want one at the same time.
+// server makes one write serve all who want one at the same time. Where standbys are synchronous he
+// then waits until they have it, too, in the degree that his synchronous_commit asks of his own
+// commits: otherwise a promotion could cost values that were called durable. The flush itself does
+// not wait for them, so this cannot be left to its commit.
 //
 // A parcel in the ring is flushed when its slab holds it no more: a flush releases it after its
 // commit. (A worker that leaves may have moved it to staging; then it takes one more flush.) Values
@@ -15,16 +18,24 @@
 
 #include "eav/core/ticket.hpp"
 #include "eav/ingest/spill.hpp"
+#include "eav/ingest/ticket_number.hpp"
 #include "eav/ingest/transaction.hpp"
+#include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/interval.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
 
 extern "C" {
+#include <access/xact.h>
 #include <access/xlog.h>
+#include <replication/syncrep.h>
+#include <replication/walsender.h>
+#include <replication/walsender_private.h>
 #include <storage/latch.h>
+#include <storage/lwlock.h>
 #include <storage/procarray.h>
 #include <tcop/dest.h>
 #include <tcop/tcopprot.h>
@@ -39,11 +50,14 @@ namespace {
 // nothing of requests that were made before.
 constexpr int64 look_interval = 50;
 constexpr long pause_after_wake_up = 1000;  // microseconds
+// Synchronous standbys answer within a round trip, and wake only who is in the server's own queue.
+// That queue knows no timeout.
+constexpr int64 replication_interval = 5;
 
 // Time left for a sleep, ms; 0 when the time is over.
-long next_sleep(TimestampTz deadline) {
+long next_sleep(TimestampTz deadline, int64 longest = look_interval) {
   const int64 remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-  return static_cast<long>(Min(remaining, look_interval));
+  return static_cast<long>(Min(remaining, longest));
 }
 
 // Sleeps until a flush has ended, or for a moment. False when the time is over.
@@ -59,10 +73,8 @@ bool sleep_until_flush(Door* door, TimestampTz deadline) {
 // The same in the commit callback, where nothing may end the process: the transaction has
 // committed, and its exit would abort it. What the sleep of a condition variable would do when the
 // postmaster is gone is left to the next look for interrupts, as synchronous replication does it.
-bool sleep_after_commit(Door* door, TimestampTz deadline) {
-  const long sleep = next_sleep(deadline);
+bool sleep_after_commit(long sleep) {
   if (sleep > 0) {
-    request_flush(*door, request_durable);
     const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, sleep,
                                  PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
@@ -74,7 +86,39 @@ bool sleep_after_commit(Door* door, TimestampTz deadline) {
   return sleep > 0;
 }
 
-void write_out_flushes(const Door& door) { XLogFlush(door.flush_end); }
+// Whether all flushes up to this end of WAL are where a commit of this session would have to be.
+bool is_replicated(XLogRecPtr end) {
+  if (!SyncRepRequested() || SyncRepStandbyNames == nullptr || *SyncRepStandbyNames == '\0') {
+    return true;
+  }
+  int mode = SYNC_REP_WAIT_FLUSH;
+  if (synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE) {
+    mode = SYNC_REP_WAIT_WRITE;
+  } else if (synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY) {
+    mode = SYNC_REP_WAIT_APPLY;
+  }
+  LWLockAcquire(SyncRepLock, LW_SHARED);
+  const XLogRecPtr reached = WalSndCtl->lsn[mode];
+  LWLockRelease(SyncRepLock);
+  return reached >= end;
+}
+
+// On disk here, and on the standbys that count. False when the time is over.
+bool secure_flushes(const Door& door, TimestampTz deadline) {
+  const XLogRecPtr end = door.flush_end;
+  XLogFlush(end);
+  while (!is_replicated(end)) {
+    const long sleep = next_sleep(deadline, replication_interval);
+    if (sleep <= 0) {
+      return false;
+    }
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep,
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+  }
+  return true;
+}
 
 void warn_not_durable(const char* why) {
   ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("values are accepted and not yet durable"),
@@ -94,6 +138,22 @@ const char* interruption() {
   return nullptr;
 }
 
+// The same in the commit callback. Null, or why the values are not durable everywhere.
+const char* secure_after_commit(const Door& door, TimestampTz deadline) {
+  const XLogRecPtr end = door.flush_end;
+  XLogFlush(end);
+  while (!is_replicated(end)) {
+    const char* const why = interruption();
+    if (why != nullptr) {
+      return why;
+    }
+    if (!sleep_after_commit(next_sleep(deadline, replication_interval))) {
+      return "They are flushed; eav.durable_timeout is over before a synchronous standby has them.";
+    }
+  }
+  return nullptr;
+}
+
 bool is_durable(const Door& door, const Commit& commit, uint64 begun) {
   const bool is_ring_done = commit.last.head == core::Ring::none ||
                             (!ring()->is_stored(commit.last.head, commit.last.sequence) &&
@@ -104,10 +164,13 @@ bool is_durable(const Door& door, const Commit& commit, uint64 begun) {
 // Whether the snapshot in flush_state sees the transaction.
 bool is_seen(uint64 xid) {
   static pg::Statement select("SELECT snapshot FROM eav.flush_state", {});
-  SPI_connect();
-  select.run({});
-  const bool seen = pg::view_of_datum(pg::cell(0, 1).value).sees(xid);
-  SPI_finish();
+  bool seen = false;
+  pg::as_owner(pg::relation_oid("flush_state"), [&] {
+    SPI_connect();
+    select.run({});
+    seen = pg::view_of_datum(pg::cell(0, 1).value).sees(xid);
+    SPI_finish();
+  });
   return seen;
 }
 
@@ -138,17 +201,22 @@ struct Watch {
 };
 
 int64 present_epoch() {
-  SPI_connect();
-  const int64 epoch = staging_epoch();
-  SPI_finish();
+  int64 epoch = 0;
+  pg::as_owner(pg::relation_oid("flush_state"), [&] {
+    SPI_connect();
+    epoch = staging_epoch();
+    SPI_finish();
+  });
   return epoch;
 }
 
-void check_ticket(int64 number) {
-  const core::Ticket ticket = core::Ticket::unpack(number);
+core::Ticket checked_ticket(int64 number) {
+  constexpr int64 end_of_numbers = int64{1} << 62;
+  const bool is_number = number >= 0 && number < end_of_numbers;
+  const core::Ticket ticket = is_number ? ticket_of(number) : core::Ticket{};
   const bool is_from_the_future =
       ticket.is_spilled && ticket.xid() >= U64FromFullTransactionId(ReadNextFullTransactionId());
-  if (number <= 0 || is_from_the_future) {
+  if (!is_number || is_from_the_future) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("ticket " INT64_FORMAT " is not valid", number),
                     errhint("Pass the ticket that eav.ingest() has returned.")));
@@ -162,20 +230,21 @@ void check_ticket(int64 number) {
              errhint("Send the values again: the documents will be right, but history may have "
                      "some of them twice.")));
   }
-  if (is_own_ticket(number)) {
+  if (is_own_ticket(ticket)) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("cannot wait for values of the present transaction"),
                     errdetail("They are flushed after it has committed."),
                     errhint("Call eav.ingest() with ack => 'durable', or wait after the commit.")));
   }
+  return ticket;
 }
 
 }  // namespace
 
 bool wait_flushed(int64 number, int64 timeout) {
-  check_ticket(number);
+  const core::Ticket ticket = checked_ticket(number);
   Door* const door = own_door();
-  Watch watch{core::Ticket::unpack(number), door, std::nullopt};
+  Watch watch{ticket, door, std::nullopt};
   if (door == nullptr) {
     return watch.is_flushed();
   }
@@ -187,12 +256,11 @@ bool wait_flushed(int64 number, int64 timeout) {
     is_flushed = watch.is_flushed();
   }
   ConditionVariableCancelSleep();
-  if (is_flushed) {
-    write_out_flushes(*door);
-  } else {
+  const bool is_secure = is_flushed && secure_flushes(*door, deadline);
+  if (!is_secure) {
     door->counters.timeouts.fetch_add(1);
   }
-  return is_flushed;
+  return is_secure;
 }
 
 void wait_after_commit(Door* door, const Commit& commit) {
@@ -208,13 +276,19 @@ void wait_after_commit(Door* door, const Commit& commit) {
   const TimestampTz deadline =
       TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.durable_timeout);
   door->counters.waits.fetch_add(1);
-  const char* interrupted = nullptr;
-  bool is_in_time = true;
+  const char* why_not = nullptr;
   for (;;) {
     // Again for each sleep: who has been woken is no longer on the list.
     ConditionVariablePrepareToSleep(&door->flushed);
-    if (is_durable(*door, commit, begun) || (interrupted = interruption()) != nullptr ||
-        !(is_in_time = sleep_after_commit(door, deadline))) {
+    if (is_durable(*door, commit, begun) || (why_not = interruption()) != nullptr) {
+      break;
+    }
+    const long sleep = next_sleep(deadline);
+    if (sleep > 0) {
+      request_flush(*door, request_durable);
+    }
+    if (!sleep_after_commit(sleep)) {
+      why_not = "eav.durable_timeout is over.";
       break;
     }
     ConditionVariableCancelSleep();
@@ -223,12 +297,13 @@ void wait_after_commit(Door* door, const Commit& commit) {
     pg_usleep(pause_after_wake_up);
   }
   ConditionVariableCancelSleep();
-  if (interrupted == nullptr && is_in_time) {
-    write_out_flushes(*door);
-    return;
+  if (why_not == nullptr) {
+    why_not = secure_after_commit(*door, deadline);
   }
-  door->counters.timeouts.fetch_add(1);
-  warn_not_durable(interrupted != nullptr ? interrupted : "eav.durable_timeout is over.");
+  if (why_not != nullptr) {
+    door->counters.timeouts.fetch_add(1);
+    warn_not_durable(why_not);
+  }
 }
 
 }  // namespace eav::ingest

@@ -57,6 +57,7 @@ void read_events(ParcelReader& parcel, uint64 most, TupleDesc description,
     StagedRow row{};
     row.origin = Origin::ring;
     row.tenant_id = value.tenant_id;
+    row.writer_tenant = parcel.header.writer_tenant;
     row.entity_id = value.entity_id;
     row.entity = value.entity;
     row.version.observed_at = value.observed_at;

@@ -97,7 +97,7 @@ bool is_due(BlockNumber blocks) {
 
 Relation open_leaf(int slot, LOCKMODE lock) {
   Relation const leaf = table_open(pg::relation_oid(leaf_names[slot]), lock);
-  if (RelationGetDescr(leaf)->natts != column_count) {
+  if (RelationGetDescr(leaf)->natts != column_count_staged) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("table eav.entity_values_ingest has been altered"),
                     errdetail("It must have the columns that the extension gave it."),
@@ -182,7 +182,7 @@ EAV_FUNCTION(eav_staging_slot) {
   PG_RETURN_INT16(static_cast<int16>(*slot));
 }
 
-EAV_FUNCTION(eav_is_valid_name) {
+EAV_UNCHECKED_FUNCTION(eav_is_valid_name) {
   const text* const name = PG_GETARG_TEXT_PP(0);
   PG_RETURN_BOOL(eav::core::check_name({VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}) ==
                  eav::core::NameStatus::ok);
