@@ -6,6 +6,7 @@
 #   make unit, lint, bench, format, bootstrap
 #
 # WERROR=1 turns warnings into errors. BUILD=dir puts the objects elsewhere.
+# STOP_POINTS=1 is for tests of interleavings, and nothing else (include/eav/stop_point.hpp).
 
 PG_CONFIG ?= pg_config
 BUILD ?= build
@@ -80,7 +81,11 @@ PG_INCLUDES := $(patsubst -I%,-isystem %,$(filter-out -I. -I./ -I/usr/include,$(
 PG_DEFINES := $(filter-out -I%,$(CPPFLAGS))
 C_ONLY_FLAGS := -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
 	-Wdeclaration-after-statement -Wno-declaration-after-statement
-OUR_FLAGS := -std=c++20 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -Iinclude
+# A constructor of Boost's lists reads what the memory held before it, the tag of a node, which is
+# indeterminate to a compiler that takes the object's life to begin with the allocation (GCC 16).
+KEEP_OLD_BYTES := $(if $(findstring clang,$(shell $(CXX) --version)),,-fno-lifetime-dse)
+OUR_FLAGS := -std=c++20 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) $(KEEP_OLD_BYTES) \
+	$(if $(filter 1,$(STOP_POINTS)),-DEAV_STOP_POINTS) -Iinclude
 COMPILE_CORE = $(CXX) $(filter-out $(C_ONLY_FLAGS),$(CXXFLAGS)) $(PG_DEFINES) $(OUR_FLAGS)
 COMPILE_PG = $(COMPILE_CORE) $(PG_INCLUDES)
 

@@ -4,7 +4,7 @@ CREATE FUNCTION eav.configure_partitions(partition_interval interval DEFAULT '1 
                                          premake integer DEFAULT 4,
                                          retention interval DEFAULT NULL)
     RETURNS void
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET intervalstyle = 'postgres'
 AS $$
@@ -142,7 +142,7 @@ COMMENT ON FUNCTION eav._drop_expired(interval) IS
 'Internal: drops the partitions of eav.entity_values_ts whose last value can have arrived no later than the given time ago. A partition that cannot be dropped is a WARNING.';
 
 CREATE FUNCTION eav._run_maintenance(caller_search_path text) RETURNS integer
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET datestyle = 'ISO'
     SET intervalstyle = 'postgres'
@@ -167,6 +167,8 @@ BEGIN
         RETURN 0;
     END IF;
     LOCK TABLE eav.partition_policy IN SHARE UPDATE EXCLUSIVE MODE;
+    -- The parent before its partitions, as everybody: who changes the table locks it in this order.
+    LOCK TABLE ONLY eav.entity_values_ts IN ACCESS SHARE MODE;
     SELECT array_agg(p.partition), max(p.partition) FILTER (WHERE p.upper IS NULL), max(p.upper),
            max(p.lower) <= now() + (premake - 1) * step
     INTO present, fallback, edge, is_short

@@ -6,12 +6,15 @@
 
 namespace eav {
 
+enum TenantScope : int { scope_session, scope_transaction };
+
 enum AutoProjection : int { by_type, always_hot, always_live, always_current, always_none };
 
 struct Settings {
   bool worker_enabled;
   int flush_interval;        // milliseconds
   int flush_batch_values;    // values
+  int flush_memory;          // kilobytes
   int rotation_interval;     // seconds
   int maintenance_interval;  // seconds
   int rollup_interval;       // milliseconds
@@ -33,10 +36,13 @@ struct Settings {
   int breaker_open_time;   // seconds
   int breaker_close_time;  // seconds
   int fallback_limit;      // reads per second
-  char* tenant_id_text;
-  std::optional<std::int64_t> tenant_id;  // that the session is bound to
+  char* tenant_id_text;  // see chosen_tenant()
+  int tenant_scope;      // TenantScope
 };
 extern Settings settings;
+
+// The tenant that the session has chosen (eav.tenant_id), if that counts now.
+std::optional<std::int64_t> chosen_tenant();
 
 // Defines them; when the library is loaded. Those of shared memory can only be set at the start of
 // a server that preloads it.

@@ -48,6 +48,10 @@ struct Entry {
   Attribute attribute;
 };
 
+// About what an attribute takes in the cache, beside the characters of its names, and a tenant.
+constexpr Size attribute_bytes = 256;
+constexpr Size tenant_bytes = 48;
+
 // Lives on the heap for the life of the backend: no error can jump over its destructor. Its
 // containers call nothing of the server, so no error can leave one half changed.
 struct Cache {
@@ -57,6 +61,12 @@ struct Cache {
   std::unordered_map<AttributeId, std::unique_ptr<Entry>, IdHash> by_id;
   std::unordered_map<AttributeName, const Attribute*, NameHash, NameEqual> by_name;  // and aliases
   std::vector<std::unique_ptr<Entry>> renamed;  // what was found before, still in use
+  Size names = 0;                               // bytes in all of the entries
+
+  Size bytes() const {
+    return names + by_id.size() * attribute_bytes +
+           (tenants.size() + erased_tenants.size() + tenants_with_erased.size()) * tenant_bytes;
+  }
 };
 Cache* cache = nullptr;
 bool is_stale = false;
@@ -143,6 +153,7 @@ void keep(TupleTableSlot* row) {
     cache->renamed.push_back(std::exchange(slot, nullptr));
   }
   if (slot == nullptr) {
+    cache->names += name.size() + document_name.size();
     slot = std::make_unique<Entry>(Entry{std::string(name), std::string(document_name), attribute});
   }
   slot->attribute = attribute;
@@ -173,13 +184,10 @@ void refresh() {
     erased_oid = pg::relation_oid("erased_subjects");
     is_stale = true;
   }
-  if (is_stale) {
-    cache->tenants.clear();
-    cache->erased_tenants.clear();
-    cache->tenants_with_erased.clear();
-    cache->by_name.clear();
-    cache->by_id.clear();
-    cache->renamed.clear();
+  // What is needed is found again, attribute by attribute.
+  const bool is_full = cache->bytes() > static_cast<Size>(settings.flush_memory) * 1024 / 4;
+  if (is_stale || is_full) {
+    *cache = Cache();
     is_stale = false;
   }
 }
@@ -333,7 +341,9 @@ core::ArenaVector<NewAttribute> claim_names(std::span<const NewAttribute> attrib
 
 }  // namespace
 
-void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
+namespace {
+
+void register_some(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
   static pg::Statement insert(
       "INSERT INTO eav.attributes (tenant_id, name, data_type, projection, is_inferred) "
       "SELECT k.tenant_id, k.name, k.data_type, k.projection, true "
@@ -369,6 +379,14 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
   });
   index.close();
   load(names_of(attributes).span());
+}
+
+}  // namespace
+
+void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
+  constexpr std::size_t most = 2000;
+  pg::in_pieces(attributes, most,
+                [on_lock](std::span<const NewAttribute> some) { register_some(some, on_lock); });
 }
 
 bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock) {

@@ -48,6 +48,24 @@ std::span<const T> distinct(core::ArenaVector<T>& values) {
   return {values.begin(), std::unique(values.begin(), values.end())};
 }
 
+// The door has refused such values; this is for a door that did not.
+void check_writers(Rows& rows, const Unresolved& unresolved) {
+  const auto is_foreign = [](const StagedRow& row) {
+    return row.writer_tenant && *row.writer_tenant != row.tenant_id;
+  };
+  if (std::none_of(rows.begin(), rows.end(), is_foreign)) {
+    return;
+  }
+  keep_rows(rows, unresolved, [&](StagedRow& row, bool& /*held_up*/) -> Rejection {
+    if (!is_foreign(row)) {
+      return {};
+    }
+    return {ERRCODE_INSUFFICIENT_PRIVILEGE,
+            psprintf("written for tenant " INT64_FORMAT " by a session of another tenant",
+                     row.tenant_id)};
+  });
+}
+
 void check_tenants(Rows& rows, const Unresolved& unresolved) {
   core::ArenaVector<int64> unknown(batch_arena());
   const StagedRow* previous = nullptr;
@@ -306,7 +324,10 @@ void resolve_entities(Rows& rows, const Unresolved& unresolved) {
   missing = not_found(ids);
   if (!missing.empty()) {
     const std::span<const uint32> numbers(missing.data(), missing.size());
-    register_external_ids(ids.keys, numbers, unresolved.on_lock);
+    constexpr std::size_t most = 2000;
+    pg::in_pieces(numbers, most, [&](std::span<const uint32> some) {
+      register_external_ids(ids.keys, some, unresolved.on_lock);
+    });
     look_up(ids, numbers);
   }
   keep_rows(rows, unresolved, [&ids](StagedRow& row, bool& held_up) -> Rejection {
@@ -323,6 +344,7 @@ void resolve_entities(Rows& rows, const Unresolved& unresolved) {
 
 void resolve(Rows& rows, const Unresolved& unresolved) {
   registry::refresh();
+  check_writers(rows, unresolved);
   check_tenants(rows, unresolved);
   discard_erased(rows, unresolved);
   resolve_attributes(rows, unresolved);

@@ -5,14 +5,15 @@
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"
+#include "eav/settings.hpp"
 
 namespace eav::ingest {
 
 namespace {
 
 // One INSERT takes at most this many rows and, but for its last row, this much payload.
-constexpr std::size_t piece_rows = 5000;
-constexpr Size piece_bytes = Size{64} * 1024 * 1024;
+constexpr std::size_t piece_rows = 2000;
+Size piece_bytes() { return static_cast<Size>(settings.flush_memory) * 1024 / 8; }
 
 struct Piece {
   Datum tenants[piece_rows];
@@ -68,6 +69,10 @@ Jsonb* reject_payload(const RejectedRow& reject) {
 }
 
 Datum tenant_of(const RejectedRow& reject, bool& is_null) {
+  if (reject.writer_tenant) {
+    is_null = false;
+    return Int64GetDatum(*reject.writer_tenant);
+  }
   if (reject.tuple != nullptr) {
     return heap_getattr(reject.tuple, column_tenant_id, reject.description, &is_null);
   }
@@ -79,7 +84,7 @@ Datum tenant_of(const RejectedRow& reject, bool& is_null) {
 
 RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection) {
   HeapTuple const tuple = description == nullptr ? nullptr : tuple_of(row, description);
-  return {tuple, description, rejection, row.attribute, {}};
+  return {tuple, description, rejection, row.attribute, {}, row.writer_tenant};
 }
 
 RejectedRow rejected(const core::EventReader::Reject& event) {
@@ -90,7 +95,8 @@ RejectedRow rejected(const core::EventReader::Reject& event) {
            psprintf("event %u: %.*s", event.position, static_cast<int>(event.reason.size()),
                     event.reason.data())},
           {},
-          event};
+          event,
+          std::nullopt};
 }
 
 int64 write_rejects(const Rejects& rejects) {
@@ -112,7 +118,7 @@ int64 write_rejects(const Rejects& rejects) {
     piece->payloads[piece->rows] = JsonbPGetDatum(payload);
     piece->rows += 1;
     piece->bytes += VARSIZE(payload);
-    if (piece->rows == piece_rows || piece->bytes >= piece_bytes) {
+    if (piece->rows == piece_rows || piece->bytes >= piece_bytes()) {
       written += write_piece(*piece);
       MemoryContextReset(context);
     }

@@ -31,6 +31,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <catalog/heap.h>
@@ -75,11 +76,14 @@ bool is_drained(Relation leaf, const core::SnapshotView& flushed) {
 
 void try_to_empty(Relation leaf, const core::SnapshotView& flushed) {
   const Oid oid = RelationGetRelid(leaf);
+  EAV_STOP_POINT("rotate_before_lock");
   if (!ConditionalLockRelationOid(oid, AccessExclusiveLock)) {
     return;
   }
   if (is_drained(leaf, flushed)) {
+    EAV_STOP_POINT("rotate_before_truncate");
     heap_truncate_one_rel(leaf);
+    EAV_STOP_POINT("rotate_after_truncate");
   }
   // Nothing of it waits for our commit.
   UnlockRelationOid(oid, AccessExclusiveLock);
@@ -93,7 +97,7 @@ bool is_due(BlockNumber blocks) {
 
 Relation open_leaf(int slot, LOCKMODE lock) {
   Relation const leaf = table_open(pg::relation_oid(leaf_names[slot]), lock);
-  if (RelationGetDescr(leaf)->natts != column_count) {
+  if (RelationGetDescr(leaf)->natts != column_count_staged) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("table eav.entity_values_ingest has been altered"),
                     errdetail("It must have the columns that the extension gave it."),
@@ -153,6 +157,7 @@ void rotate(const Leaves& leaves, const core::SnapshotView& flushed, When when) 
   }
   const BlockNumber blocks = RelationGetNumberOfBlocks(leaves.relations[current]);
   if (empty >= 0 && (when == When::now ? blocks > 0 : is_due(blocks))) {
+    EAV_STOP_POINT("rotate_before_switch");
     DirectFunctionCall2(setval_oid, ObjectIdGetDatum(pg::relation_oid("staging_slot_seq")),
                         Int64GetDatum(empty));
     last_rotation = GetCurrentTimestamp();

@@ -24,15 +24,16 @@
 
 #include <bit>
 
-#include "eav/core/ticket.hpp"
 #include "eav/flush/state.hpp"
 #include "eav/ingest/acknowledge.hpp"
 #include "eav/ingest/door.hpp"
 #include "eav/ingest/spill.hpp"
+#include "eav/ingest/ticket_number.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav::ingest {
 
@@ -109,7 +110,9 @@ Commit publish() {
     commit.last = call.parcel;
   }
   if (first != core::Ring::none) {
+    EAV_STOP_POINT_IN_COMMIT("publish_before_push");
     ring()->publish(calls.queue, first);
+    EAV_STOP_POINT_IN_COMMIT("publish_before_leave");
   }
   return commit;
 }
@@ -227,8 +230,8 @@ int64 spill_parcel(std::span<const uint8> parcel) {
     epoch = staging_epoch();
     SPI_finish();
   });
-  return core::Ticket::in_staging(epoch, U64FromFullTransactionId(GetTopFullTransactionId()))
-      .pack();
+  return ticket_number(
+      core::Ticket::in_staging(epoch, U64FromFullTransactionId(GetTopFullTransactionId())));
 }
 
 }  // namespace
@@ -241,13 +244,16 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   }
   Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
   set_header(parcel, {accepted.counts.values + accepted.counts.rejected, present_command(),
-                      accepted.function, calls.items.empty()});
+                      accepted.function, accepted.writer_tenant, calls.items.empty()});
+  learn_ticket_key(accepted.function);
   const auto stored = store(parcel);
   // From here to the end of the call nothing may raise.
   if (stored) {
     call.parcel = *stored;
     calls.items.push_back(call);
-    return core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head).pack();
+    EAV_STOP_POINT("ingest_after_store");
+    return ticket_number(
+        core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head));
   }
   const int64 ticket = spill_parcel(parcel);
   call.is_spilled = true;
@@ -255,8 +261,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   return ticket;
 }
 
-bool is_own_ticket(int64 number) {
-  const core::Ticket ticket = core::Ticket::unpack(number);
+bool is_own_ticket(const core::Ticket& ticket) {
   if (ticket.is_spilled) {
     return ticket.xid() == U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
   }

@@ -3,6 +3,7 @@
 // error here, and where a flush would pass on, this waits.
 #include <algorithm>
 
+#include "eav/access/tenant.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/registry.hpp"
@@ -10,9 +11,11 @@
 #include "eav/pg/guard.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav::projection {
 
@@ -160,7 +163,9 @@ void write(flush::Rows& rows) {
   const auto order = flush::set_arrival(rows, ingested_at);
   next_arrival = ingested_at;
   core::ArenaVector<RowPointer> blocked(arena);
+  EAV_STOP_POINT("upsert_before_history");
   flush::write_history(rows.span(), order.span());
+  EAV_STOP_POINT("upsert_before_projection");
   flush::write_projection(rows.span(), order.span(), pg::OnLock::wait, blocked);
   if (!blocked.empty() || !held_up.empty()) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -231,6 +236,8 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
                       errhint("Only observed_at may be null: it then is the present.")));
     }
   }
+  const int64 tenant_id = PG_GETARG_INT64(0);
+  eav::access::check_tenant(tenant_id);
   Jsonb* const attributes = PG_GETARG_JSONB_P(2);
   if (!JB_ROOT_IS_OBJECT(attributes)) {
     ereport(
@@ -250,6 +257,9 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
              errdetail("The limit is %d s (eav.max_future_skew).", eav::settings.max_future_skew),
              errhint("Check the clock of the sender.")));
   }
-  PG_RETURN_DATUM(
-      eav::projection::upsert(PG_GETARG_INT64(0), PG_GETARG_INT64(1), attributes, observed_at));
+  Datum document = 0;
+  eav::pg::as_owner(eav::pg::relation_oid("entity_jsonb"), [&] {
+    document = eav::projection::upsert(tenant_id, PG_GETARG_INT64(1), attributes, observed_at);
+  });
+  PG_RETURN_DATUM(document);
 }

@@ -40,6 +40,7 @@
 #include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
 #include "eav/stats/reads.hpp"
+#include "eav/stop_point.hpp"
 #include "eav/worker/index_builder.hpp"
 #include "eav/worker/pulse.hpp"
 
@@ -348,9 +349,15 @@ void move_ring_to_staging(Loop& loop) {
   const uint64 number = flush::begin_flush(loop.door);
   flush::take_published(loop.door);
   const flush::RingBatch ring = flush::read_ring(loop.door, 0);
-  for (const flush::ParcelBytes& parcel : ring.parcels) {
-    ingest::spill(parcel.bytes);
+  MemoryContext const context =
+      AllocSetContextCreate(CurrentMemoryContext, "eav parcel", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext const caller = MemoryContextSwitchTo(context);
+  for (const flush::RingParcel& parcel : ring.parcels) {
+    ingest::spill(flush::copy_of(parcel));
+    MemoryContextReset(context);
   }
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(context);
   flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0, true});
   end();
   ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
@@ -365,6 +372,7 @@ void mark_ring_empty() {
 // Before the worker leaves.
 void flush_what_is_left(Loop& loop) {
   close_door(loop);
+  EAV_STOP_POINT("worker_after_close");
   if (loop.door != nullptr) {
     wait_for_producers(loop);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "eav/core/event.hpp"
@@ -17,6 +18,8 @@ struct ParcelHeader {
   // The function that was called. It is gone when the extension has been dropped since, and the
   // parcel is not meant for another one that may be there now.
   Oid function;
+  // That the caller was bound to: no event may be of another.
+  std::optional<int64> writer_tenant;
   // The first of its transaction; those of one transaction follow each other in the ring.
   bool starts_transaction;
 };
@@ -29,8 +32,16 @@ inline ParcelHeader header_of(std::span<const uint8> parcel) {
 inline void set_header(std::span<uint8> parcel, const ParcelHeader& header) {
   memcpy(parcel.data(), &header, sizeof(header));
 }
-inline core::EventReader events_of(std::span<const uint8> parcel) {
-  return core::EventReader(parcel.subspan(sizeof(ParcelHeader)));
-}
+// What a flush has read of a parcel, and what not yet.
+struct ParcelReader {
+  explicit ParcelReader(std::span<const uint8> parcel)
+      : header(header_of(parcel)),
+        events(parcel.subspan(sizeof(ParcelHeader))),
+        values_left(header.values) {}
+
+  ParcelHeader header;
+  core::EventReader events;
+  uint64 values_left;  // and rejected events
+};
 
 }  // namespace eav::ingest
