@@ -30,6 +30,9 @@ GRANT ALL ON ALL TABLES IN SCHEMA eav TO eav_admin;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA eav TO eav_admin;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA eav TO eav_admin;
 GRANT USAGE ON TYPE eav.ingest_receipt TO eav_admin, eav_writer;
+-- The log is written by the functions, and by nobody changed. Keys and the secret are for the functions.
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON eav.audit_log FROM eav_admin;
+REVOKE ALL ON eav.entity_keys, eav.erasure_secret FROM eav_admin;
 
 -- Everybody: which tenant, how fresh, where to read.
 GRANT EXECUTE ON FUNCTION
