@@ -295,11 +295,14 @@ $$),
 ('xid_age', $$
     SELECT CASE WHEN greatest(x.xids, x.multis) > 1500000000 THEN 'critical'
                 ELSE eav._health_status(x.ratio, 1.2, 5) END, x.ratio, 1.2,
-           format('the oldest transaction id of the database is %s old, the oldest multixact %s; the oldest of eav is that of %s',
-                  x.xids, x.multis,
-                  (SELECT format('%s, %s', c.oid::regclass, age(c.relfrozenxid)) FROM pg_class c
-                   WHERE c.relnamespace = 'eav'::regnamespace AND c.relfrozenxid <> '0'::xid
-                   ORDER BY age(c.relfrozenxid) DESC LIMIT 1))
+           format('the oldest transaction id of the database is %s old, the oldest multixact %s', x.xids, x.multis)
+           -- Looks at every relation there is.
+           || CASE WHEN x.ratio <= 1.2 THEN ''
+              ELSE (SELECT format('; the oldest of eav are those of %s, %s and %s', c.oid::regclass,
+                                  age(c.relfrozenxid), mxid_age(c.relminmxid))
+                    FROM pg_class c
+                    WHERE c.relnamespace = 'eav'::regnamespace AND c.relfrozenxid <> '0'::xid
+                    ORDER BY age(c.relfrozenxid) DESC LIMIT 1) END
     FROM (SELECT a.xids, a.multis,
                  greatest(a.xids / current_setting('autovacuum_freeze_max_age')::double precision,
                           a.multis / current_setting('autovacuum_multixact_freeze_max_age')::double precision)
