@@ -1,6 +1,7 @@
 -- Registration by hand. Every function may be called again with the same arguments by any number
 -- of sessions at once: each looks first, inserts without raising a conflict, and looks again.
--- They run with the rights of the extension's owner: who may execute them needs no other right.
+-- eav.register_tenant() is for those who have the rights on the table; the others check the tenant
+-- of their caller and then work with the rights of the extension's owner (src/access/gate.cpp).
 
 CREATE FUNCTION eav._check_name(what text, name text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -38,7 +39,9 @@ BEGIN
             MESSAGE = 'tenant_id must not be null',
             DETAIL = 'Everything that is registered belongs to a tenant.',
             HINT = 'eav.register_tenant() returns the id of a tenant.';
-    ELSIF NOT EXISTS (SELECT FROM eav.tenants t WHERE t.tenant_id = _check_tenant.tenant_id) THEN
+    END IF;
+    PERFORM eav._check_tenant_access(tenant_id);
+    IF NOT EXISTS (SELECT FROM eav.tenants t WHERE t.tenant_id = _check_tenant.tenant_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
             MESSAGE = format('tenant %s does not exist', tenant_id),
             DETAIL = 'eav.tenants has no such tenant_id.',
@@ -47,10 +50,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav._check_tenant(bigint) IS
-'Internal: returns when the tenant exists. Raises null_value_not_allowed (22004) for null and foreign_key_violation (23503) for an unknown tenant.';
+'Internal: returns when the tenant exists and the caller may act for it. Raises null_value_not_allowed (22004) for null, insufficient_privilege (42501), and foreign_key_violation (23503) for an unknown tenant.';
 
 CREATE FUNCTION eav.register_tenant(name text, tenant_id bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -91,12 +94,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_tenant(text, bigint) IS
-'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the name has another id or the id another name.';
+'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the name has another id or the id another name.';
 
-CREATE FUNCTION eav.register_entity(tenant_id bigint, external_id text,
-                                    entity_type text DEFAULT NULL, entity_id bigint DEFAULT NULL)
+CREATE FUNCTION eav._register_entity(tenant_id bigint, external_id text, entity_type text,
+                                     entity_id bigint)
     RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -168,8 +171,13 @@ BEGIN
     END LOOP;
 END
 $$;
+COMMENT ON FUNCTION eav._register_entity(bigint, text, text, bigint) IS 'Internal: what eav.register_entity() does once its caller has been checked.';
+CREATE FUNCTION eav.register_entity(tenant_id bigint, external_id text,
+                                    entity_type text DEFAULT NULL, entity_id bigint DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.register_entity(bigint, text, text, bigint) IS
-'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
+'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
 
 CREATE FUNCTION eav._claim_name(tenant_id bigint, name text, is_rename boolean) RETURNS integer
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'eav_claim_name'
@@ -177,10 +185,10 @@ CREATE FUNCTION eav._claim_name(tenant_id bigint, name text, is_rename boolean) 
 COMMENT ON FUNCTION eav._claim_name(bigint, text, boolean) IS
 'Internal: the attribute of the tenant that has this name now, or was registered with it; null when the name is free, and stays so until the transaction has ended but for others who register it as well. is_rename: also for those.';
 
-CREATE FUNCTION eav.register_attribute(tenant_id bigint, name text, data_type text,
-                                       projection text DEFAULT NULL)
+CREATE FUNCTION eav._register_attribute(tenant_id bigint, name text, data_type text,
+                                        projection text)
     RETURNS integer
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -276,5 +284,10 @@ BEGIN
     RETURN known.attribute_id;
 END
 $$;
+COMMENT ON FUNCTION eav._register_attribute(bigint, text, text, text) IS 'Internal: what eav.register_attribute() does once its caller has been checked.';
+CREATE FUNCTION eav.register_attribute(tenant_id bigint, name text, data_type text,
+                                       projection text DEFAULT NULL)
+    RETURNS integer
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.register_attribute(bigint, text, text, text) IS
-'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known (with a NOTICE when it has been renamed since), makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, duplicate_object (42710) when the attribute has another data type or projection, and serialization_failure (40001) when the isolation level does not let it see an attribute that another session has just registered or renamed.';
+'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known (with a NOTICE when it has been renamed since), makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, duplicate_object (42710) when the attribute has another data type or projection, and serialization_failure (40001) when the isolation level does not let it see an attribute that another session has just registered or renamed.';

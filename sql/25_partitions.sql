@@ -89,6 +89,21 @@ $$;
 COMMENT ON FUNCTION eav._missing_indexes(regclass) IS
 'Internal: definitions, from USING on, of the indexes that eav.entity_values_ts_template has and the partition has not. A partition that lacks some is new, or is being restored from a dump.';
 
+CREATE FUNCTION eav._close_partition(partition regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT c.relrowsecurity AND c.relforcerowsecurity
+            FROM pg_class c WHERE c.oid = partition) THEN
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+                       partition);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._close_partition(regclass) IS
+'Internal: row security without policies for a partition: it is read by way of eav.entity_values_ts, and not by itself.';
+
 CREATE FUNCTION eav._index_partition(partition regclass) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
@@ -99,10 +114,11 @@ BEGIN
     FOR definition IN SELECT * FROM eav._missing_indexes(partition) LOOP
         EXECUTE format('CREATE INDEX ON %s%s', partition, definition);
     END LOOP;
+    PERFORM eav._close_partition(partition);
 END
 $$;
 COMMENT ON FUNCTION eav._index_partition(regclass) IS
-'Internal: gives a partition the indexes of eav.entity_values_ts_template that it lacks.';
+'Internal: gives a partition the indexes of eav.entity_values_ts_template that it lacks, and closes it to direct access.';
 
 CREATE FUNCTION eav._add_partition(lower timestamptz, upper timestamptz, name_format text)
     RETURNS void
@@ -119,6 +135,7 @@ BEGIN
     -- Attaching, unlike CREATE TABLE ... PARTITION OF, lets flushes and readers go on.
     EXECUTE format('CREATE TABLE eav.%I (LIKE eav.entity_values_ts_template INCLUDING ALL)',
                    'entity_values_ts_' || suffix);
+    PERFORM eav._close_partition(format('eav.%I', 'entity_values_ts_' || suffix)::regclass);
     EXECUTE format('ALTER TABLE eav.entity_values_ts ATTACH PARTITION eav.%I %s',
                    'entity_values_ts_' || suffix, bounds);
 END

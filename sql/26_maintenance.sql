@@ -4,7 +4,7 @@ CREATE FUNCTION eav.configure_partitions(partition_interval interval DEFAULT '1 
                                          premake integer DEFAULT 4,
                                          retention interval DEFAULT NULL)
     RETURNS void
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET intervalstyle = 'postgres'
 AS $$
@@ -142,7 +142,7 @@ COMMENT ON FUNCTION eav._drop_expired(interval) IS
 'Internal: drops the partitions of eav.entity_values_ts whose last value can have arrived no later than the given time ago. A partition that cannot be dropped is a WARNING.';
 
 CREATE FUNCTION eav._run_maintenance(caller_search_path text) RETURNS integer
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET datestyle = 'ISO'
     SET intervalstyle = 'postgres'

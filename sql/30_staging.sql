@@ -24,7 +24,9 @@ CREATE TABLE eav.entity_values_ingest (
     entity text,
     attribute text,
     value text,
-    CONSTRAINT own_transaction CHECK (xact = pg_current_xact_id())
+    writer_tenant bigint DEFAULT eav._writer_tenant(),
+    CONSTRAINT own_transaction CHECK (xact = pg_current_xact_id()),
+    CONSTRAINT own_tenant CHECK (writer_tenant IS NOT DISTINCT FROM eav._writer_tenant())
 ) PARTITION BY LIST (slot);
 CREATE UNLOGGED TABLE eav.entity_values_ingest_0 PARTITION OF eav.entity_values_ingest
     FOR VALUES IN (0) USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
@@ -35,6 +37,7 @@ CREATE UNLOGGED TABLE eav.entity_values_ingest_2 PARTITION OF eav.entity_values_
 COMMENT ON TABLE eav.entity_values_ingest IS 'The door for COPY and INSERT. Name the tenant, the entity by entity_id or entity (external id), the attribute by attribute_id or attribute (name), and one value column or value (text, parsed by the type of the attribute); cleared = true says that the attribute has no value any more. Rows are taken by the next flush and must not be updated.';
 COMMENT ON COLUMN eav.entity_values_ingest.xact IS 'The writing transaction; never give it a value yourself.';
 COMMENT ON COLUMN eav.entity_values_ingest.slot IS 'The staging leaf; never give it a value yourself.';
+COMMENT ON COLUMN eav.entity_values_ingest.writer_tenant IS 'The tenant that the writer was bound to, null for one who may write for all; never give it a value yourself. The flush rejects rows of another tenant.';
 COMMENT ON COLUMN eav.entity_values_ingest.value IS 'The value as text, parsed by the data type of the attribute.';
 COMMENT ON COLUMN eav.entity_values_ingest.cleared IS 'True says that the attribute has no value from observed_at on.';
 COMMENT ON COLUMN eav.entity_values_ingest.observed_at IS 'The time of the observation; the time of the INSERT or COPY when left out.';

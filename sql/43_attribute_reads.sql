@@ -36,7 +36,7 @@ COMMENT ON FUNCTION eav._count_reads(integer, bigint, bigint) IS
 'Internal: counts so many queries that filter by the attribute, and so many that return it, as the functions that run them do. For tests.';
 
 CREATE FUNCTION eav._drain_read_counts() RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

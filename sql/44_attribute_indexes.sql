@@ -121,7 +121,7 @@ COMMENT ON FUNCTION eav._check_attribute(bigint, text) IS
 'Internal: the attribute with this name, or that was registered with it. Raises null_value_not_allowed (22004) for null, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown one.';
 
 CREATE FUNCTION eav.create_attribute_index(tenant_id bigint, attribute text) RETURNS text
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -168,7 +168,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.create_attribute_index(bigint, text) IS
-'Asks for an index on the values of a hot attribute, for comparisons and for order, and returns its name. A background process builds it without blocking anybody, after the transaction has committed; eav.stat_attribute_indexes shows how far it is. Asked for again, an attempt that failed is repeated at once. For an attribute with projection current, whose values are indexed anyway, a NOTICE and the name of that index. A WARNING when the process could not be started: the flush worker starts it later. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises program_limit_exceeded (54000) when there are eav.max_attribute_indexes of them already, null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown attribute, and object_not_in_prerequisite_state (55000) for one with projection live or none.';
+'Asks for an index on the values of a hot attribute, for comparisons and for order, and returns its name. A background process builds it without blocking anybody, after the transaction has committed; eav.stat_attribute_indexes shows how far it is. Asked for again, an attempt that failed is repeated at once. For an attribute with projection current, whose values are indexed anyway, a NOTICE and the name of that index. A WARNING when the process could not be started: the flush worker starts it later. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, program_limit_exceeded (54000) when there are eav.max_attribute_indexes of them already, null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown attribute, and object_not_in_prerequisite_state (55000) for one with projection live or none.';
 
 CREATE FUNCTION eav._forget_attribute_index(tenant_id bigint, attribute_id integer) RETURNS boolean
     LANGUAGE plpgsql VOLATILE
@@ -196,7 +196,7 @@ COMMENT ON FUNCTION eav._forget_attribute_index(bigint, integer) IS
 'Internal: takes back the wish for an index of an attribute; true when there was one. The index is dropped in the background after the transaction has committed.';
 
 CREATE FUNCTION eav.drop_attribute_index(tenant_id bigint, attribute text) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -207,7 +207,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.drop_attribute_index(bigint, text) IS
-'Takes back what eav.create_attribute_index() was asked for and returns true, or false when it was not. A background process drops the index without blocking anybody, after the transaction has committed. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, and undefined_object (42704) for an unknown attribute.';
+'Takes back what eav.create_attribute_index() was asked for and returns true, or false when it was not. A background process drops the index without blocking anybody, after the transaction has committed. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, and undefined_object (42704) for an unknown attribute.';
 
 -- Without functions of ours, so that SELECT is enough.
 CREATE VIEW eav.stat_attribute_indexes AS

@@ -74,7 +74,7 @@ END;
 COMMENT ON FUNCTION eav._is_summed(numeric) IS 'Internal: whether min, max, sum and avg of rollups take the number into account: not NaN and Infinity, and not numbers so large that a sum might be none.';
 
 CREATE FUNCTION eav.merge_rollups() RETURNS bigint
-    LANGUAGE c VOLATILE SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_merge_rollups'
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_merge_rollups'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.merge_rollups() IS
 'Adds what has been written to history since the last time to eav.attribute_rollups and eav.attribute_rollups_daily, and returns how many rows of eav.rollup_pending that were. The worker does so every eav.rollup_interval; call it to see the newest values at once, or where no worker runs. Merges take turns: a second caller waits for the first, until the end of its transaction. Raises nothing of its own.';
@@ -86,7 +86,7 @@ COMMENT ON FUNCTION eav._expire_rollups() IS
 'Internal: deletes hours of eav.attribute_rollups that are older than eav.rollup_retention, whose days remain, and returns how many; a million at most. Does nothing while another transaction merges.';
 
 CREATE FUNCTION eav.rebuild_rollups() RETURNS bigint
-    LANGUAGE c VOLATILE SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_rebuild_rollups'
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_rebuild_rollups'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.rebuild_rollups() IS
 'Computes eav.attribute_rollups and eav.attribute_rollups_daily anew from the whole history and projection, and returns from how many hours, and rows that count entities. For a history that was written otherwise than by eav_ext. What had been summed up of values that are no longer in history is gone then. Ingestion goes on meanwhile, merges wait until the transaction ends. Raises nothing of its own.';
@@ -143,7 +143,7 @@ CREATE FUNCTION eav.value_distribution(tenant_id bigint, attributes text[] DEFAU
     RETURNS TABLE (attribute text, data_type text, value_count bigint, cleared_count bigint,
                    min_value numeric, max_value numeric, avg_value numeric,
                    first_observed_at timestamptz, last_observed_at timestamptz)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    LANGUAGE plpgsql STABLE ROWS 100
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -173,7 +173,9 @@ BEGIN
             MESSAGE = 'since must be positive',
             DETAIL = format('It is %s.', since),
             HINT = 'It tells how far back from now the values go.';
-    ELSIF cardinality(unknown) > 0 THEN
+    END IF;
+    PERFORM eav._check_tenant_access(tenant);
+    IF cardinality(unknown) > 0 THEN
         RAISE NOTICE USING
             MESSAGE = format('tenant %s has no attribute %s', tenant,
                              (SELECT string_agg(format('"%s"', name), ', ') FROM unnest(unknown) AS name)),
@@ -208,4 +210,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.value_distribution(bigint, text[], interval) IS
-'Returns one row per attribute with values or clearings since a time, in the order of their names: how many (clearings apart), and least, greatest and mean of the numbers among them. attributes: names, old ones included; null for all. since: how far back from now observed_at may lie, in whole hours: the hour in which that was counts in full, or the day, where hours have expired (eav.rollup_retention). Read from the rollups, so that it costs the same however many values there are, and what arrived within the last eav.rollup_interval may be missing. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. An unknown name is a NOTICE and no row. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id or since, and invalid_parameter_value (22023) for a since that is not positive.';
+'Returns one row per attribute with values or clearings since a time, in the order of their names: how many (clearings apart), and least, greatest and mean of the numbers among them. attributes: names, old ones included; null for all. since: how far back from now observed_at may lie, in whole hours: the hour in which that was counts in full, or the day, where hours have expired (eav.rollup_retention). Read from the rollups, so that it costs the same however many values there are, and what arrived within the last eav.rollup_interval may be missing. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. An unknown name is a NOTICE and no row. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id or since, and invalid_parameter_value (22023) for a since that is not positive.';

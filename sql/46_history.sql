@@ -6,12 +6,13 @@
 -- the setting was larger once. How late it may have arrived nobody knows.
 
 CREATE FUNCTION eav._attribute_to_read(tenant_id bigint, attribute text) RETURNS integer
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     attribute_id CONSTANT integer := eav._attribute_id(tenant_id, attribute);
 BEGIN
+    PERFORM eav._check_tenant_access(tenant_id);
     IF attribute_id IS NULL AND tenant_id IS NOT NULL AND attribute IS NOT NULL THEN
         RAISE NOTICE USING MESSAGE = format('tenant %s has no attribute "%s"', tenant_id, attribute),
             DETAIL = 'There is no row for it.';
@@ -84,7 +85,7 @@ BEGIN ATOMIC
     ORDER BY h.observed_at, h.ingested_at;
 END;
 COMMENT ON FUNCTION eav.entity_history(bigint, bigint, text, timestamptz, timestamptz) IS
-'Returns all values that an attribute of an entity ever had, the oldest first, by observed_at and then ingested_at. from_time, to_time: of observed_at, the first included and the last not; null for no limit. value: as in a document; null where the attribute was cleared. Give from_time to leave older partitions unread. An unknown attribute is a NOTICE and no row; null for one of the first three is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read() and eav._document_value(). Raises nothing of its own.';
+'Returns all values that an attribute of an entity ever had, the oldest first, by observed_at and then ingested_at. from_time, to_time: of observed_at, the first included and the last not; null for no limit. value: as in a document; null where the attribute was cleared. Give from_time to leave older partitions unread. An unknown attribute is a NOTICE and no row; null for one of the first three is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read() and eav._document_value(). Raises insufficient_privilege (42501) for a tenant that the caller may not act for.';
 
 CREATE FUNCTION eav.value_at(tenant_id bigint, entity_id bigint, attribute text, as_of timestamptz)
     RETURNS TABLE (value jsonb, observed_at timestamptz, ingested_at timestamptz)
@@ -105,7 +106,7 @@ BEGIN ATOMIC
     WHERE v.value IS NOT NULL;
 END;
 COMMENT ON FUNCTION eav.value_at(bigint, bigint, text, timestamptz) IS
-'Returns the value that an attribute of an entity had at a time, as far as it is known today: the newest with observed_at up to as_of, values that arrived later included. No row when it had none yet or was cleared, and for a null argument; an unknown attribute is a NOTICE. value: as in a document. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read() and eav._document_value(). Raises nothing of its own.';
+'Returns the value that an attribute of an entity had at a time, as far as it is known today: the newest with observed_at up to as_of, values that arrived later included. No row when it had none yet or was cleared, and for a null argument; an unknown attribute is a NOTICE. value: as in a document. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read() and eav._document_value(). Raises insufficient_privilege (42501) for a tenant that the caller may not act for.';
 
 CREATE FUNCTION eav._newest_add(state internal, value jsonb, observed_at timestamptz,
                                 ingested_at timestamptz)
@@ -159,4 +160,4 @@ BEGIN ATOMIC
     ORDER BY v.bucket;
 END;
 COMMENT ON FUNCTION eav.time_buckets(bigint, text, interval, timestamptz, timestamptz) IS
-'Returns the values of an attribute, of all entities of a tenant, summed up by buckets of observed_at, the oldest first; buckets without values are left out. width: length of a bucket, any that is positive and has no months. Buckets begin at whole multiples of it, in UTC, weeks on Monday. from_time, to_time: of observed_at, the first included and the last not; null for no limit. Give from_time to leave older partitions unread. value_count: values, without clearings. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. last_value: the newest, as in a document; of several equally new ones any. Read from history, so that it is never behind the flush. An unknown attribute is a NOTICE and no row; a null tenant_id or attribute is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(), eav._document_value(), eav._bucket_width(), eav._is_summed(), and eav._newest(). Raises null_value_not_allowed (22004) for a null width, and invalid_parameter_value (22023) for a width that is not positive or has months.';
+'Returns the values of an attribute, of all entities of a tenant, summed up by buckets of observed_at, the oldest first; buckets without values are left out. width: length of a bucket, any that is positive and has no months. Buckets begin at whole multiples of it, in UTC, weeks on Monday. from_time, to_time: of observed_at, the first included and the last not; null for no limit. Give from_time to leave older partitions unread. value_count: values, without clearings. min_value, max_value, avg_value: of int, float and numeric, without NaN and Infinity; null without any. last_value: the newest, as in a document; of several equally new ones any. Read from history, so that it is never behind the flush. An unknown attribute is a NOTICE and no row; a null tenant_id or attribute is no row. Runs with the rights of the caller, who needs SELECT on eav.entity_values_ts and EXECUTE on eav._attribute_to_read(), eav._document_value(), eav._bucket_width(), eav._is_summed(), and eav._newest(). Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null width, and invalid_parameter_value (22023) for a width that is not positive or has months.';

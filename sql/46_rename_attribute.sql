@@ -2,7 +2,7 @@
 -- with, and so do producers, as long as they like.
 
 CREATE FUNCTION eav.rename_attribute(tenant_id bigint, attribute text, new_name text) RETURNS void
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -37,4 +37,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.rename_attribute(bigint, text, text) IS
-'Gives an attribute another name and returns nothing; takes the same time whatever there is of it. History and documents stay as they are, and all functions show them under the new name. The name that it was registered with stays its own: in hot_attrs and live_attrs, for values that arrive under it, and where an attribute is named to a function. Any name it had in between is free again. Recorded in eav.attribute_changes; nothing happens when it has that name already. Until the transaction has ended, new attributes of the tenant cannot be registered. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown attribute, and duplicate_object (42710) when the new name is that of another attribute, or one that another was registered with.';
+'Gives an attribute another name and returns nothing; takes the same time whatever there is of it. History and documents stay as they are, and all functions show them under the new name. The name that it was registered with stays its own: in hot_attrs and live_attrs, for values that arrive under it, and where an attribute is named to a function. Any name it had in between is free again. Recorded in eav.attribute_changes; nothing happens when it has that name already. Until the transaction has ended, new attributes of the tenant cannot be registered. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, undefined_object (42704) for an unknown attribute, and duplicate_object (42710) when the new name is that of another attribute, or one that another was registered with.';

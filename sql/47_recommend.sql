@@ -94,7 +94,7 @@ CREATE FUNCTION eav.recommend_attributes(tenant_id bigint)
     RETURNS TABLE (attribute text, projection text, recommended text, reason text, filters bigint,
                    reads bigint, values_per_day double precision, change_rate double precision,
                    distinct_values bigint, avg_bytes double precision)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 100
+    LANGUAGE plpgsql VOLATILE ROWS 100
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -146,4 +146,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.recommend_attributes(bigint) IS
-'Proposes a projection for each attribute of a tenant, by how it has been used, and returns one row each, those asked for most first. recommended: hot, live, current or none; reason: why. filters, reads: queries through the functions of the extension that filtered by it, or returned it by name, since they are counted (eav.attribute_reads). The other figures are from its newest values, at most 200, and fewer (20 at least) when there are more than 2500 attributes: values_per_day, as many as that sample would make in a day; change_rate, the share of values that differ from the one before of the same entity, null when no entity comes twice; distinct_values of the sample; avg_bytes of a value. Keeps what is as it is until 100 filters and reads of the tenant have been counted. Recommends at most eav.max_hot_attributes as hot and live together. Changes nothing. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null tenant_id and foreign_key_violation (23503) for an unknown tenant.';
+'Proposes a projection for each attribute of a tenant, by how it has been used, and returns one row each, those asked for most first. recommended: hot, live, current or none; reason: why. filters, reads: queries through the functions of the extension that filtered by it, or returned it by name, since they are counted (eav.attribute_reads). The other figures are from its newest values, at most 200, and fewer (20 at least) when there are more than 2500 attributes: values_per_day, as many as that sample would make in a day; change_rate, the share of values that differ from the one before of the same entity, null when no entity comes twice; distinct_values of the sample; avg_bytes of a value. Keeps what is as it is until 100 filters and reads of the tenant have been counted. Recommends at most eav.max_hot_attributes as hot and live together. Changes nothing. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id and foreign_key_violation (23503) for an unknown tenant.';

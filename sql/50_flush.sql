@@ -10,7 +10,8 @@ CREATE TABLE eav.flush_state (
     flushed bigint NOT NULL DEFAULT 0,
     projected bigint NOT NULL DEFAULT 0,
     rejected bigint NOT NULL DEFAULT 0,
-    backlog bigint NOT NULL DEFAULT 0
+    backlog bigint NOT NULL DEFAULT 0,
+    ticket_key uuid NOT NULL DEFAULT gen_random_uuid()
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE eav.flush_state IS 'One row: where the queue of staged rows stands. Written in the transaction of each flush that had work.';
 COMMENT ON COLUMN eav.flush_state.snapshot IS 'All staged rows whose transaction this snapshot sees have been flushed; no other row has.';
@@ -18,6 +19,7 @@ COMMENT ON COLUMN eav.flush_state.snapshot_at IS 'When the snapshot was about to
 COMMENT ON COLUMN eav.flush_state.ingested_at IS 'The highest ingested_at given out; the next flush starts above it.';
 COMMENT ON COLUMN eav.flush_state.epoch IS 'Grows by one with every crash that may have emptied staging; see eav.ingest_gaps.';
 COMMENT ON COLUMN eav.flush_state.backlog IS 'Rows in eav.flush_backlog.';
+COMMENT ON COLUMN eav.flush_state.ticket_key IS 'Keeps tickets of eav.ingest() from telling how much others have handed in.';
 -- Nothing has been flushed: 3 is the first xid that a transaction can have.
 INSERT INTO eav.flush_state (snapshot, snapshot_at, ingested_at)
 VALUES ('3:3:', clock_timestamp(), clock_timestamp());
@@ -84,7 +86,7 @@ COMMENT ON COLUMN eav.ingest_rejects.payload IS 'The staged row: the columns of 
 CREATE FUNCTION eav.stage_flush(max_values bigint DEFAULT NULL,
                                 OUT flushed bigint, OUT projected bigint, OUT rejected bigint,
                                 OUT elapsed interval)
-    LANGUAGE c VOLATILE SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_stage_flush'
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_stage_flush'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.stage_flush(bigint) IS
 'Moves committed values, from staging and from eav.ingest(), into history and projection and returns one row. max_values: stop before the transaction that would exceed it (whole transactions are taken in the order of their arrival, at least one); null takes everything. flushed: values written to history. projected: values that became the newest of their attribute in entity_jsonb. rejected: rows written to ingest_rejects. elapsed: wall time. Flushes take turns: a second caller waits for the first, until the end of its transaction. Rows of the calling transaction itself are left for a later flush. Raises invalid_parameter_value (22023) when max_values is below 1, and object_not_in_prerequisite_state (55000) inside another flush.';

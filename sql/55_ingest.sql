@@ -17,8 +17,7 @@ COMMENT ON FUNCTION eav.ingest(bytea, text) IS 'The same for a payload of bytes,
 COMMENT ON FUNCTION eav.ingest(jsonb, text) IS 'The same for a payload of type jsonb. Returns and raises the same, but that it cannot be malformed.';
 
 CREATE FUNCTION eav.wait_flushed(ticket bigint, timeout interval DEFAULT '5s') RETURNS boolean
-    LANGUAGE c VOLATILE STRICT SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_wait_flushed'
-    SET search_path = pg_catalog, pg_temp;
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'eav_wait_flushed';
 COMMENT ON FUNCTION eav.wait_flushed(bigint, interval) IS
 'Waits until the values of a ticket of eav.ingest() are in history, on disk; the worker flushes at once. True when they are, false when the time is over; null for null. Nothing tells the ticket of a transaction that was rolled back from one whose values are flushed: it is true. Raises object_not_in_prerequisite_state (55000) for a ticket of the present transaction, and for one from before a loss of accepted values (see eav.ingest_gaps), invalid_parameter_value (22023) for a number that is no ticket or a negative timeout, read_only_sql_transaction (25006) on a standby.';
 

@@ -23,14 +23,14 @@ COMMENT ON FUNCTION eav._replay_event(jsonb, jsonb) IS 'Internal: passes a rejec
 CREATE FUNCTION eav.replay_rejects(reject_ids bigint[] DEFAULT NULL, correction jsonb DEFAULT '{}',
                                    max_rejects bigint DEFAULT NULL)
     RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     allowed CONSTANT text[] := ARRAY(
         SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = 'eav.entity_values_ingest'::regclass AND a.attnum > 0
-          AND NOT a.attisdropped AND a.attname NOT IN ('xact', 'slot')
+          AND NOT a.attisdropped AND a.attname NOT IN ('xact', 'slot', 'writer_tenant')
         ORDER BY a.attnum) || 'attributes'::text;
     lost CONSTANT text := 'truncated';
     unknown text;
@@ -123,4 +123,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.replay_rejects(bigint[], jsonb, bigint) IS
-'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value, or any other key. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';
+'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value, or any other key. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';

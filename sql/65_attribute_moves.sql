@@ -136,19 +136,19 @@ COMMENT ON FUNCTION eav._set_projection(bigint, text, text, boolean) IS 'Interna
 
 CREATE FUNCTION eav.promote_attribute(tenant_id bigint, attribute text,
                                       projection text DEFAULT 'hot') RETURNS boolean
-    LANGUAGE sql VOLATILE SECURITY DEFINER
+    LANGUAGE sql VOLATILE
     SET search_path = pg_catalog, pg_temp
     RETURN eav._set_projection(tenant_id, attribute, projection, true);
 COMMENT ON FUNCTION eav.promote_attribute(bigint, text, text) IS
-'Gives an attribute a higher projection: current, live or hot (none is the lowest). Values that arrive after the commit go there; those that are there already are moved by the worker in batches, from none out of history, while everything goes on; eav.stat_attribute_moves shows how far it is. Until it has ended eav.get_entity() and eav.find_entities() find values wherever they are. May be called again meanwhile with another goal. Returns true when there is something to move, false when the attribute has that projection. Raises undefined_object (42704) for an unknown attribute, foreign_key_violation (23503) for an unknown tenant, invalid_parameter_value (22023) for an unknown or a lower projection, object_in_use (55006) while its type is being changed, null_value_not_allowed (22004).';
+'Gives an attribute a higher projection: current, live or hot (none is the lowest). Values that arrive after the commit go there; those that are there already are moved by the worker in batches, from none out of history, while everything goes on; eav.stat_attribute_moves shows how far it is. Until it has ended eav.get_entity() and eav.find_entities() find values wherever they are. May be called again meanwhile with another goal. Returns true when there is something to move, false when the attribute has that projection. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, undefined_object (42704) for an unknown attribute, foreign_key_violation (23503) for an unknown tenant, invalid_parameter_value (22023) for an unknown or a lower projection, object_in_use (55006) while its type is being changed, null_value_not_allowed (22004).';
 
 CREATE FUNCTION eav.demote_attribute(tenant_id bigint, attribute text,
                                      projection text DEFAULT 'current') RETURNS boolean
-    LANGUAGE sql VOLATILE SECURITY DEFINER
+    LANGUAGE sql VOLATILE
     SET search_path = pg_catalog, pg_temp
     RETURN eav._set_projection(tenant_id, attribute, projection, false);
 COMMENT ON FUNCTION eav.demote_attribute(bigint, text, text) IS
-'Gives an attribute a lower projection: live, current or none, which leaves its values in history only. Like eav.promote_attribute() in all else. Raises undefined_object (42704) for an unknown attribute, foreign_key_violation (23503) for an unknown tenant, invalid_parameter_value (22023) for an unknown or a higher projection, object_in_use (55006) while its type is being changed, null_value_not_allowed (22004).';
+'Gives an attribute a lower projection: live, current or none, which leaves its values in history only. Like eav.promote_attribute() in all else. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, undefined_object (42704) for an unknown attribute, foreign_key_violation (23503) for an unknown tenant, invalid_parameter_value (22023) for an unknown or a higher projection, object_in_use (55006) while its type is being changed, null_value_not_allowed (22004).';
 
 CREATE FUNCTION eav.is_convertible(value jsonb, data_type text) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eav_is_convertible';
@@ -157,7 +157,7 @@ COMMENT ON FUNCTION eav.is_convertible(jsonb, text) IS
 
 CREATE FUNCTION eav.alter_attribute_type(tenant_id bigint, attribute text, data_type text,
                                          on_failure text DEFAULT 'error') RETURNS boolean
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -234,7 +234,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.alter_attribute_type(bigint, text, text, text) IS
-'Changes the type of an attribute: values that arrive after the commit are read by it, and the present ones are converted by the worker in batches (eav.stat_attribute_moves). History keeps every value as it came. on_failure says what becomes of present values that cannot be read as the new type: error refuses the change (the present values are looked through first; one that arrives meanwhile stays as it is), clear takes them out of the projection, keep leaves them as they are; eav.attribute_changes tells how many. Returns false when the attribute has that type. Raises cannot_coerce (42846) when no value of the old type can be of the new one, and with error for values that cannot; undefined_object (42704) for an unknown attribute, foreign_key_violation (23503) for an unknown tenant, invalid_parameter_value (22023) for an unknown type or on_failure, object_in_use (55006) while its values are being moved, null_value_not_allowed (22004).';
+'Changes the type of an attribute: values that arrive after the commit are read by it, and the present ones are converted by the worker in batches (eav.stat_attribute_moves). History keeps every value as it came. on_failure says what becomes of present values that cannot be read as the new type: error refuses the change (the present values are looked through first; one that arrives meanwhile stays as it is), clear takes them out of the projection, keep leaves them as they are; eav.attribute_changes tells how many. Returns false when the attribute has that type. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, cannot_coerce (42846) when no value of the old type can be of the new one, and with error for values that cannot; undefined_object (42704) for an unknown attribute, foreign_key_violation (23503) for an unknown tenant, invalid_parameter_value (22023) for an unknown type or on_failure, object_in_use (55006) while its values are being moved, null_value_not_allowed (22004).';
 
 CREATE FUNCTION eav._estimate_entities(tenant_id bigint, attribute_id integer) RETURNS void
     LANGUAGE plpgsql VOLATILE
@@ -253,7 +253,7 @@ $$;
 COMMENT ON FUNCTION eav._estimate_entities(bigint, integer) IS 'Internal: notes how many entities a move has to go through, as the planner estimates it.';
 
 CREATE FUNCTION eav.move_attributes(max_entities integer DEFAULT 1000) RETURNS integer
-    LANGUAGE c VOLATILE SECURITY DEFINER AS 'MODULE_PATHNAME', 'eav_move_attributes'
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_move_attributes'
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.move_attributes(integer) IS
 'Does one batch of what eav.promote_attribute(), eav.demote_attribute() and eav.alter_attribute_type() have left to do, as the worker does with each tick; for servers without a worker. max_entities: how many entities, or values of history, it goes through at most. Returns the number of moves that are still under way: call it, each time in a transaction of its own, until it returns 0. Raises invalid_parameter_value (22023) when max_entities is below 1 or null.';

@@ -27,8 +27,21 @@ void define_int(const char* name, const char* description, int* variable, int bo
                           nullptr, nullptr, nullptr);
 }
 
-// Empty, or a number; kept for assign_tenant_id().
-bool check_tenant_id(char** text, void** extra, GucSource /*source*/) {
+const config_enum_entry tenant_scopes[] = {{"session", scope_session, false},
+                                           {"transaction", scope_transaction, false},
+                                           {nullptr, 0, false}};
+
+// What a value of eav.tenant_id means. The server keeps it with the value, and gives it back when
+// an older value comes into force again.
+struct TenantChoice {
+  std::int64_t tenant_id;
+  // That made the choice by a statement; invalid for one made when the session began.
+  LocalTransactionId transaction;
+};
+const TenantChoice* tenant_choice = nullptr;
+
+// Empty, or a number.
+bool check_tenant_id(char** text, void** extra, GucSource source) {
   if (**text == '\0') {
     return true;
   }
@@ -37,21 +50,17 @@ bool check_tenant_id(char** text, void** extra, GucSource /*source*/) {
     GUC_check_errdetail("A tenant_id is a number of 64 bits.");
     return false;
   }
-  auto* const kept = static_cast<std::int64_t*>(pg::allocate_for_setting(sizeof(parsed)));
+  auto* const kept = static_cast<TenantChoice*>(pg::allocate_for_setting(sizeof(TenantChoice)));
   if (kept == nullptr) {
     return false;
   }
-  *kept = parsed;
+  *kept = {parsed, source >= PGC_S_SESSION ? pg::own_transaction() : InvalidLocalTransactionId};
   *extra = kept;
   return true;
 }
 
 void assign_tenant_id(const char* /*text*/, void* extra) {
-  if (extra == nullptr) {
-    settings.tenant_id.reset();
-  } else {
-    settings.tenant_id = *static_cast<std::int64_t*>(extra);
-  }
+  tenant_choice = static_cast<const TenantChoice*>(extra);
 }
 
 // Goes into a column and into shared memory.
@@ -115,7 +124,31 @@ void define_ring_settings() {
              1, 32, context, 0);
 }
 
+void define_tenant_settings() {
+  DefineCustomStringVariable("eav.tenant_id",
+                             "Tenant that the session acts for: the default for events, and the "
+                             "only one whose data it may read and write; empty for none.",
+                             nullptr, &settings.tenant_id_text, "", PGC_USERSET, 0, check_tenant_id,
+                             assign_tenant_id, nullptr);
+  DefineCustomEnumVariable("eav.tenant_scope",
+                           "How long a tenant that a statement has chosen counts; transaction: "
+                           "only in the transaction of the statement, for clients that share "
+                           "connections.",
+                           nullptr, &settings.tenant_scope, scope_session, tenant_scopes,
+                           PGC_SUSET, 0, nullptr, nullptr, nullptr);
+}
+
 }  // namespace
+
+std::optional<std::int64_t> chosen_tenant() {
+  if (tenant_choice == nullptr ||
+      (settings.tenant_scope == scope_transaction &&
+       tenant_choice->transaction != InvalidLocalTransactionId &&
+       tenant_choice->transaction != pg::own_transaction())) {
+    return std::nullopt;
+  }
+  return tenant_choice->tenant_id;
+}
 
 void define_settings() {
   define_bool("eav.worker_enabled", "Lets the flush workers work.", &settings.worker_enabled, true,
@@ -166,11 +199,7 @@ void define_settings() {
       "eav.durable_timeout",
       "How long a commit waits for the flush of what eav.ingest() was asked to make durable.",
       &settings.durable_timeout, 10 * 1000, 1, 3600 * 1000, PGC_USERSET, GUC_UNIT_MS);
-  DefineCustomStringVariable("eav.tenant_id",
-                             "Tenant of the session: the default for events, and the only one "
-                             "that they may name; empty for none.",
-                             nullptr, &settings.tenant_id_text, "", PGC_USERSET, 0, check_tenant_id,
-                             assign_tenant_id, nullptr);
+  define_tenant_settings();
   define_freshness_settings();
   define_health_settings();
   define_ring_settings();

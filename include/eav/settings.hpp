@@ -6,6 +6,8 @@
 
 namespace eav {
 
+enum TenantScope : int { scope_session, scope_transaction };
+
 enum AutoProjection : int { by_type, always_hot, always_live, always_current, always_none };
 
 struct Settings {
@@ -39,10 +41,13 @@ struct Settings {
   int health_slot_size;        // megabytes
   int health_rejects;
   int health_disk_free;  // percent
-  char* tenant_id_text;
-  std::optional<std::int64_t> tenant_id;  // that the session is bound to
+  char* tenant_id_text;  // see chosen_tenant()
+  int tenant_scope;      // TenantScope
 };
 extern Settings settings;
+
+// The tenant that the session has chosen (eav.tenant_id), if that counts now.
+std::optional<std::int64_t> chosen_tenant();
 
 // Defines them; when the library is loaded. Those of shared memory can only be set at the start of
 // a server that preloads it.

@@ -242,13 +242,15 @@ class PayloadWalk {
   }
 
   void write_reject(std::string_view event) {
+    // It belongs to who has sent it, whatever tenant it names.
+    const std::optional<std::int64_t> tenant = rules_.tenant_id ? rules_.tenant_id : tenant_id_;
     const std::string_view reason = rejection_.reason();
     counts_.rejected += 1;
     counts_.faults[static_cast<std::size_t>(rejection_.fault())] += 1;
     out_.make_room(sizeof(RejectHeader) + reason.size() + event.size() + EventWriter::slack);
     out_.put(RejectHeader{RecordKind::reject, static_cast<std::uint8_t>(rejection_.fault()),
-                          static_cast<std::uint8_t>(tenant_id_ ? 1 : 0), 0, position_,
-                          tenant_id_.value_or(0), static_cast<std::uint32_t>(reason.size()),
+                          static_cast<std::uint8_t>(tenant ? 1 : 0), 0, position_,
+                          tenant.value_or(0), static_cast<std::uint32_t>(reason.size()),
                           static_cast<std::uint32_t>(event.size())});
     out_.put(reason.data(), reason.size());
     out_.put_bytes(event);

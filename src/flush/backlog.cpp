@@ -39,8 +39,8 @@ void insert(const Fields& f) {
 }  // namespace
 
 void keep_unresolved(std::span<const StagedRow> rows, TupleDesc description) {
-  std::array<Datum, column_count> values;
-  std::array<bool, column_count> nulls;
+  std::array<Datum, ingest::column_count_staged> values;
+  std::array<bool, ingest::column_count_staged> nulls;
   for (const StagedRow& row : rows) {
     heap_deform_tuple(ingest::tuple_of(row, description), description, values.data(), nulls.data());
     Fields fields = all_null();

@@ -114,7 +114,8 @@ void read_tuples(const Piece& piece, TimestampTz now, Rows& rows, ingest::Reject
     StagedRow row;
     if (const ingest::Rejection rejection =
             ingest::read_row(tuple, piece.description, piece.origin, now, row)) {
-      rejects.push_back({tuple, piece.description, rejection, row.attribute, {}});
+      rejects.push_back(
+          {tuple, piece.description, rejection, row.attribute, {}, row.writer_tenant});
     } else {
       rows.push_back(row);
     }

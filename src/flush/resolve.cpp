@@ -46,6 +46,24 @@ std::span<const T> distinct(core::ArenaVector<T>& values) {
   return {values.begin(), std::unique(values.begin(), values.end())};
 }
 
+// The door has refused such values; this is for a door that did not.
+void check_writers(Rows& rows, const Unresolved& unresolved) {
+  const auto is_foreign = [](const StagedRow& row) {
+    return row.writer_tenant && *row.writer_tenant != row.tenant_id;
+  };
+  if (std::none_of(rows.begin(), rows.end(), is_foreign)) {
+    return;
+  }
+  keep_rows(rows, unresolved, [&](StagedRow& row, bool& /*held_up*/) -> Rejection {
+    if (!is_foreign(row)) {
+      return {};
+    }
+    return {ERRCODE_INSUFFICIENT_PRIVILEGE,
+            psprintf("written for tenant " INT64_FORMAT " by a session of another tenant",
+                     row.tenant_id)};
+  });
+}
+
 void check_tenants(Rows& rows, const Unresolved& unresolved) {
   core::ArenaVector<int64> unknown(batch_arena());
   const StagedRow* previous = nullptr;
@@ -314,6 +332,7 @@ void resolve_entities(Rows& rows, const Unresolved& unresolved) {
 
 void resolve(Rows& rows, const Unresolved& unresolved) {
   registry::refresh();
+  check_writers(rows, unresolved);
   check_tenants(rows, unresolved);
   resolve_attributes(rows, unresolved);
   parse_values(rows, unresolved);

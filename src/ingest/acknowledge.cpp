@@ -15,9 +15,12 @@
 
 #include "eav/core/ticket.hpp"
 #include "eav/ingest/spill.hpp"
+#include "eav/ingest/ticket_number.hpp"
 #include "eav/ingest/transaction.hpp"
+#include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/interval.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
@@ -104,10 +107,13 @@ bool is_durable(const Door& door, const Commit& commit, uint64 begun) {
 // Whether the snapshot in flush_state sees the transaction.
 bool is_seen(uint64 xid) {
   static pg::Statement select("SELECT snapshot FROM eav.flush_state", {});
-  SPI_connect();
-  select.run({});
-  const bool seen = pg::view_of_datum(pg::cell(0, 1).value).sees(xid);
-  SPI_finish();
+  bool seen = false;
+  pg::as_owner(pg::relation_oid("flush_state"), [&] {
+    SPI_connect();
+    select.run({});
+    seen = pg::view_of_datum(pg::cell(0, 1).value).sees(xid);
+    SPI_finish();
+  });
   return seen;
 }
 
@@ -138,17 +144,22 @@ struct Watch {
 };
 
 int64 present_epoch() {
-  SPI_connect();
-  const int64 epoch = staging_epoch();
-  SPI_finish();
+  int64 epoch = 0;
+  pg::as_owner(pg::relation_oid("flush_state"), [&] {
+    SPI_connect();
+    epoch = staging_epoch();
+    SPI_finish();
+  });
   return epoch;
 }
 
-void check_ticket(int64 number) {
-  const core::Ticket ticket = core::Ticket::unpack(number);
+core::Ticket checked_ticket(int64 number) {
+  constexpr int64 end_of_numbers = int64{1} << 62;
+  const bool is_number = number >= 0 && number < end_of_numbers;
+  const core::Ticket ticket = is_number ? ticket_of(number) : core::Ticket{};
   const bool is_from_the_future =
       ticket.is_spilled && ticket.xid() >= U64FromFullTransactionId(ReadNextFullTransactionId());
-  if (number <= 0 || is_from_the_future) {
+  if (!is_number || is_from_the_future) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("ticket " INT64_FORMAT " is not valid", number),
                     errhint("Pass the ticket that eav.ingest() has returned.")));
@@ -162,20 +173,21 @@ void check_ticket(int64 number) {
              errhint("Send the values again: the documents will be right, but history may have "
                      "some of them twice.")));
   }
-  if (is_own_ticket(number)) {
+  if (is_own_ticket(ticket)) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("cannot wait for values of the present transaction"),
                     errdetail("They are flushed after it has committed."),
                     errhint("Call eav.ingest() with ack => 'durable', or wait after the commit.")));
   }
+  return ticket;
 }
 
 }  // namespace
 
 bool wait_flushed(int64 number, int64 timeout) {
-  check_ticket(number);
+  const core::Ticket ticket = checked_ticket(number);
   Door* const door = own_door();
-  Watch watch{core::Ticket::unpack(number), door, std::nullopt};
+  Watch watch{ticket, door, std::nullopt};
   if (door == nullptr) {
     return watch.is_flushed();
   }

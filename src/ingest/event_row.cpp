@@ -37,7 +37,8 @@ Rejection read_value(const EventReader::Value& from, StagedRow& row) {
 
 void read_events(std::span<const uint8> parcel, TupleDesc description,
                  core::ArenaVector<StagedRow>& rows, Rejects& rejects) {
-  if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(header_of(parcel).function))) {
+  const ParcelHeader header = header_of(parcel);
+  if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(header.function))) {
     ereport(LOG, (errmsg("eav_ext: values for an extension that has been dropped are discarded")));
     return;
   }
@@ -56,6 +57,7 @@ void read_events(std::span<const uint8> parcel, TupleDesc description,
     StagedRow row{};
     row.origin = Origin::ring;
     row.tenant_id = value.tenant_id;
+    row.writer_tenant = header.writer_tenant;
     row.entity_id = value.entity_id;
     row.entity = value.entity;
     row.version.observed_at = value.observed_at;

@@ -1,4 +1,5 @@
 // eav.ingest(): events in JSON, parsed by the backend of the producer.
+#include "eav/access/tenant.hpp"
 #include "eav/core/event.hpp"
 #include "eav/ingest/staged_row.hpp"
 #include "eav/ingest/transaction.hpp"
@@ -57,21 +58,22 @@ std::string_view padded_copy(std::string_view bytes) {
   return {copy, bytes.size()};
 }
 
-core::EventRules rules() {
+core::EventRules rules(const std::optional<int64>& tenant) {
   const TimestampTz now = GetCurrentTimestamp();
-  return {settings.tenant_id, now,
+  return {tenant, now,
           TimestampTzPlusMilliseconds(now, static_cast<int64>(settings.max_future_skew) * 1000),
           static_cast<std::size_t>(settings.max_value_bytes)};
 }
 
-core::EventCounts parse(std::string_view payload, Parcel& parcel) {
+core::EventCounts parse(std::string_view payload, const std::optional<int64>& tenant,
+                        Parcel& parcel) {
   // Lives as long as the backend, so that no error can jump over its destructor.
   static auto* const parser = new core::EventParser;
   const ParcelHeader empty{};
   for (std::size_t i = 0; i < sizeof(empty); ++i) {
     parcel.push_back(0);
   }
-  return parser->parse(payload, rules(), parcel);
+  return parser->parse(payload, rules(tenant), parcel);
 }
 
 void check_arguments(FunctionCallInfo fcinfo) {
@@ -85,12 +87,20 @@ void check_arguments(FunctionCallInfo fcinfo) {
 
 Datum ingest(FunctionCallInfo fcinfo, std::string_view payload, const text* ack) {
   check_server();
+  const access::Binding writer = access::binding();
+  if (writer.is_bound && !writer.tenant) {
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("no tenant has been chosen"),
+                    errhint("eav.set_tenant() chooses the tenant of a session, "
+                            "eav.grant_tenant() that of a role.")));
+  }
   Accepted accepted{};
   accepted.is_durable = is_durable(ack);
   accepted.function = fcinfo->flinfo->fn_oid;
   accepted.bytes = payload.size();
+  accepted.writer_tenant = writer.tenant;
   Parcel parcel(pg::throwing_arena_of(CurrentMemoryContext));
-  accepted.counts = parse(padded_copy(payload), parcel);
+  accepted.counts = parse(padded_copy(payload), writer.tenant, parcel);
 
   Datum values[] = {Int32GetDatum(static_cast<int32>(accepted.counts.accepted)),
                     Int32GetDatum(static_cast<int32>(accepted.counts.rejected)), Datum(0)};

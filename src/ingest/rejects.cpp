@@ -58,6 +58,10 @@ Jsonb* reject_payload(const RejectedRow& reject) {
 }
 
 Datum tenant_of(const RejectedRow& reject, bool& is_null) {
+  if (reject.writer_tenant) {
+    is_null = false;
+    return Int64GetDatum(*reject.writer_tenant);
+  }
   if (reject.tuple != nullptr) {
     return heap_getattr(reject.tuple, column_tenant_id, reject.description, &is_null);
   }
@@ -69,7 +73,7 @@ Datum tenant_of(const RejectedRow& reject, bool& is_null) {
 
 RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection) {
   HeapTuple const tuple = description == nullptr ? nullptr : tuple_of(row, description);
-  return {tuple, description, rejection, row.attribute, {}};
+  return {tuple, description, rejection, row.attribute, {}, row.writer_tenant};
 }
 
 RejectedRow rejected(const core::EventReader::Reject& event) {
@@ -80,7 +84,8 @@ RejectedRow rejected(const core::EventReader::Reject& event) {
            psprintf("event %u: %.*s", event.position, static_cast<int>(event.reason.size()),
                     event.reason.data())},
           {},
-          event};
+          event,
+          std::nullopt};
 }
 
 void write_rejects(const Rejects& rejects) {

@@ -21,8 +21,8 @@ namespace {
 constexpr std::size_t max_payload_text = std::size_t{64} * 1024 * 1024;
 
 struct Fields {
-  std::array<Datum, column_count> values;
-  std::array<bool, column_count> nulls;
+  std::array<Datum, column_count_staged> values;
+  std::array<bool, column_count_staged> nulls;
 
   Fields(HeapTuple tuple, TupleDesc description) {
     heap_deform_tuple(tuple, description, values.data(), nulls.data());
@@ -229,6 +229,9 @@ Rejection read_row(HeapTuple tuple, TupleDesc description, Origin origin, Timest
   if (origin == Origin::staging) {
     row.arrival = {DatumGetUInt64(fields[static_cast<Column>(column_xact)]),
                    HeapTupleHeaderGetRawCommandId(tuple->t_data), true};
+    if (fields.has(column_writer_tenant)) {
+      row.writer_tenant = DatumGetInt64(fields[column_writer_tenant]);
+    }
   }
   if (origin == Origin::backlog && fields.has(column_ingested_at)) {
     row.in_history = true;
@@ -275,7 +278,7 @@ Size memory_of(HeapTuple tuple, TupleDesc description) {
 }
 
 void set_columns(const StagedRow& row, Datum* values, bool* nulls) {
-  std::fill_n(nulls, static_cast<int>(column_count), true);
+  std::fill_n(nulls, static_cast<int>(column_count_staged), true);
   const auto set = [&](Column column, Datum datum) {
     values[column - 1] = datum;
     nulls[column - 1] = false;
@@ -283,6 +286,9 @@ void set_columns(const StagedRow& row, Datum* values, bool* nulls) {
   const auto text_datum = [](std::string_view view) {
     return PointerGetDatum(cstring_to_text_with_len(view.data(), static_cast<int>(view.size())));
   };
+  if (row.writer_tenant) {
+    set(column_writer_tenant, Int64GetDatum(*row.writer_tenant));
+  }
   set(column_cleared, BoolGetDatum(row.value.cleared));
   set(column_tenant_id, Int64GetDatum(row.tenant_id));
   set(column_observed_at, TimestampTzGetDatum(row.version.observed_at));
@@ -305,8 +311,8 @@ HeapTuple tuple_of(const StagedRow& row, TupleDesc description) {
   if (row.tuple != nullptr) {
     return row.tuple;
   }
-  std::array<Datum, column_count> values{};
-  std::array<bool, column_count> nulls{};
+  std::array<Datum, column_count_staged> values{};
+  std::array<bool, column_count_staged> nulls{};
   set_columns(row, values.data(), nulls.data());
   return heap_form_tuple(description, values.data(), nulls.data());
 }

@@ -90,7 +90,7 @@ bool is_due(BlockNumber blocks) {
 
 Relation open_leaf(int slot, LOCKMODE lock) {
   Relation const leaf = table_open(pg::relation_oid(leaf_names[slot]), lock);
-  if (RelationGetDescr(leaf)->natts != column_count) {
+  if (RelationGetDescr(leaf)->natts != column_count_staged) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("table eav.entity_values_ingest has been altered"),
                     errdetail("It must have the columns that the extension gave it."),

@@ -24,11 +24,11 @@
 
 #include <bit>
 
-#include "eav/core/ticket.hpp"
 #include "eav/flush/state.hpp"
 #include "eav/ingest/acknowledge.hpp"
 #include "eav/ingest/door.hpp"
 #include "eav/ingest/spill.hpp"
+#include "eav/ingest/ticket_number.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/owner.hpp"
@@ -228,8 +228,8 @@ int64 spill_parcel(std::span<const uint8> parcel) {
     epoch = staging_epoch();
     SPI_finish();
   });
-  return core::Ticket::in_staging(epoch, U64FromFullTransactionId(GetTopFullTransactionId()))
-      .pack();
+  return ticket_number(
+      core::Ticket::in_staging(epoch, U64FromFullTransactionId(GetTopFullTransactionId())));
 }
 
 }  // namespace
@@ -242,13 +242,15 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   }
   Call call{GetCurrentSubTransactionId(), false, {core::Ring::none, 0}, accepted};
   set_header(parcel, {accepted.counts.values + accepted.counts.rejected, present_command(),
-                      accepted.function, calls.items.empty()});
+                      accepted.function, accepted.writer_tenant, calls.items.empty()});
+  learn_ticket_key(accepted.function);
   const auto stored = store(parcel);
   // From here to the end of the call nothing may raise.
   if (stored) {
     call.parcel = *stored;
     calls.items.push_back(call);
-    return core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head).pack();
+    return ticket_number(
+        core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head));
   }
   const int64 ticket = spill_parcel(parcel);
   call.is_spilled = true;
@@ -256,8 +258,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   return ticket;
 }
 
-bool is_own_ticket(int64 number) {
-  const core::Ticket ticket = core::Ticket::unpack(number);
+bool is_own_ticket(const core::Ticket& ticket) {
   if (ticket.is_spilled) {
     return ticket.xid() == U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
   }

@@ -3,6 +3,7 @@
 // error here, and where a flush would pass on, this waits.
 #include <algorithm>
 
+#include "eav/access/tenant.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/registry.hpp"
@@ -10,6 +11,7 @@
 #include "eav/pg/guard.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
@@ -231,6 +233,8 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
                       errhint("Only observed_at may be null: it then is the present.")));
     }
   }
+  const int64 tenant_id = PG_GETARG_INT64(0);
+  eav::access::check_tenant(tenant_id);
   Jsonb* const attributes = PG_GETARG_JSONB_P(2);
   if (!JB_ROOT_IS_OBJECT(attributes)) {
     ereport(
@@ -250,6 +254,9 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
              errdetail("The limit is %d s (eav.max_future_skew).", eav::settings.max_future_skew),
              errhint("Check the clock of the sender.")));
   }
-  PG_RETURN_DATUM(
-      eav::projection::upsert(PG_GETARG_INT64(0), PG_GETARG_INT64(1), attributes, observed_at));
+  Datum document = 0;
+  eav::pg::as_owner(eav::pg::relation_oid("entity_jsonb"), [&] {
+    document = eav::projection::upsert(tenant_id, PG_GETARG_INT64(1), attributes, observed_at);
+  });
+  PG_RETURN_DATUM(document);
 }

@@ -1,6 +1,7 @@
 // eav.get_entity() and eav.get_entities().
 #include <algorithm>
 
+#include "eav/access/tenant.hpp"
 #include "eav/freshness/status.hpp"
 #include "eav/ingest/staged_row.hpp"
 #include "eav/pg/catalog.hpp"
@@ -23,7 +24,9 @@ int64 tenant_of(FunctionCallInfo fcinfo) {
   if (PG_ARGISNULL(0)) {
     ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tenant_id must not be null")));
   }
-  return PG_GETARG_INT64(0);
+  const int64 tenant_id = PG_GETARG_INT64(0);
+  access::check_tenant(tenant_id);
+  return tenant_id;
 }
 
 std::span<const Attribute* const> find_attributes(ArrayType* names, Attributes& attributes) {

@@ -44,6 +44,7 @@ void pin_settings() {
     pin("transaction_timeout", "0");
   }
   pin("row_security", "off");
+  pin("eav.tenant_id", "");
   pin("session_replication_role", "origin");
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "eav/core/event.hpp"
@@ -17,6 +18,8 @@ struct ParcelHeader {
   // The function that was called. It is gone when the extension has been dropped since, and the
   // parcel is not meant for another one that may be there now.
   Oid function;
+  // That the caller was bound to: no event may be of another.
+  std::optional<int64> writer_tenant;
   // The first of its transaction; those of one transaction follow each other in the ring.
   bool starts_transaction;
 };

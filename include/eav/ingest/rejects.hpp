@@ -14,6 +14,7 @@ struct RejectedRow {
   Rejection rejection;
   std::string_view attribute;  // its name, when it was given by name; for messages
   core::EventReader::Reject event;
+  std::optional<int64> writer_tenant;  // the row's: it belongs to who has sent it
 };
 using Rejects = core::ArenaVector<RejectedRow>;
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <compare>
+#include <optional>
 #include <string_view>
 
 #include "eav/core/arena.hpp"
@@ -38,7 +39,9 @@ enum Column : int {
   column_entity,
   column_attribute,
   column_value,
-  column_count = column_value
+  column_count = column_value,
+  column_writer_tenant,  // of staging only
+  column_count_staged = column_writer_tenant
 };
 
 // The column for values of the type.
@@ -65,6 +68,7 @@ struct Arrival {
 struct StagedRow {
   HeapTuple tuple;  // private copy; null for a value from the ring
   int64 tenant_id;
+  std::optional<int64> writer_tenant;  // the only one that the writer could write for
   int64 entity_id;
   core::Version version;  // observed_at as given; ingested_at given by the flush
   Arrival arrival;

@@ -139,6 +139,19 @@ inline int own_process_number() {
 #endif
 }
 
+// The number of the present transaction in this backend, which it has from its begin; invalid
+// outside a transaction.
+inline LocalTransactionId own_transaction() {
+  if (MyProc == nullptr) {
+    return InvalidLocalTransactionId;
+  }
+#if PG_VERSION_NUM >= 170000
+  return MyProc->vxid.lxid;
+#else
+  return MyProc->lxid;
+#endif
+}
+
 inline bool holds_lock(const LOCKTAG& tag, LOCKMODE mode) {
 #if PG_VERSION_NUM >= 170000
   return LockHeldByMe(&tag, mode, false);

@@ -30,7 +30,8 @@ struct Plan {
 Plan make_plan(const Filter& filter, const Order& order, int64 tenant_id);
 void close_plan(const Plan& plan);
 
-// The first argument of a call, which must not be null.
+// The first argument of a call, which must not be null. Raises insufficient_privilege when the
+// caller may not act for the tenant.
 int64 tenant_of(FunctionCallInfo fcinfo);
 
 // Counts the entities of a tenant, up to most, with ids from here on.
