@@ -220,7 +220,7 @@ $client->ask('SELECT pg_current_xact_id()');
 $node->ask(<<'SQL');
 CREATE TEMPORARY TABLE burnt (n int);
 DO $$ BEGIN FOR i IN 1 .. 130000 LOOP
-    BEGIN INSERT INTO burnt VALUES (i); EXCEPTION WHEN no_data THEN NULL; END;
+    BEGIN INSERT INTO burnt VALUES (i); EXCEPTION WHEN division_by_zero THEN NULL; END;
 END LOOP; END $$;
 SQL
 becomes('xid_age', 'warning', 'nothing has been frozen');
