@@ -4,7 +4,7 @@ use warnings;
 use EavStandby;
 use Test::More;
 
-my $hub = EavStandby->primary('hub');
+my $hub = EavStandby->primary('hub', 'eav.breaker_open_time' => '1s', 'eav.breaker_close_time' => '1s');
 my $east = $hub->standby('east');
 $hub->list_servers($hub, $east);
 $hub->register;
