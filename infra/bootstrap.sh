@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and nothing that is there.
 #
-#   infra/bootstrap.sh [build|demo|lint|test]
+#   infra/bootstrap.sh [build|demo|lint|server-test|test]
+#
+# `server-test` is what the suites need for which the server's version matters, `test` is all.
 #
 # No package is upgraded, no existing cluster is touched, none is created: the
 # servers of demo, tests and bench are private ones (infra/local/cluster.sh).
@@ -16,6 +18,7 @@ pg_major() {
         case $(. /etc/os-release && echo "${ID:-}-${VERSION_ID:-}") in
             debian-12) version=15 ;;
             debian-13) version=17 ;;
+            debian-) version=$(apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p') ;;
         esac
     fi
     echo "${version:-15}"
@@ -47,6 +50,7 @@ has_file() { [ -n "$1" ] && compgen -G "$1"; }
 has_headers() { has_file "$(pg_config_says --includedir-server)/postgres.h"; }
 has_server() { has_file "$(pg_config_says --bindir)/postgres"; }
 has_extension() { has_file "$(pg_config_says --sharedir)/extension/$1.control"; }
+find_debootstrap() { PATH=$PATH:/usr/sbin command -v debootstrap; }
 has_sanitizers() { has_file "$(clang -print-resource-dir)/lib/*/libclang_rt.fuzzer*"; }
 
 need_build() {
@@ -65,10 +69,15 @@ need_lint() {
     need clang-tidy "static analysis" has_command clang-tidy
     need shellcheck "static analysis of shell scripts" has_command shellcheck
 }
-need_tests() {
+need_core_tests() {
     need clang "fuzzers" has_command clang
     need libclang-rt-dev "runtime of the fuzzers" has_sanitizers
     need libgtest-dev "unit tests" has_file /usr/include/gtest/gtest.h
+}
+need_chroots() {
+    [ "$(id -u)" -ne 0 ] || want debootstrap "servers of other Debian releases" find_debootstrap
+}
+need_server_tests() {
     need "postgresql-$major-pgtap" "pgTAP tests" has_extension pgtap
     need libtap-parser-sourcehandler-pgtap-perl "runner of pgTAP tests" has_command pg_prove
     need libipc-run-perl "TAP tests with real clusters" perl -MIPC::Run -e 1
@@ -161,8 +170,9 @@ case $what in
     build) groups=(build) ;;
     demo) groups=(build server) ;;
     lint) groups=(build lint) ;;
-    test) groups=(build server lint tests) ;;
-    *) die "usage: infra/bootstrap.sh [build|demo|lint|test]" ;;
+    server-test) groups=(build server server_tests) ;;
+    test) groups=(build server lint core_tests server_tests chroots) ;;
+    *) die "usage: infra/bootstrap.sh [build|demo|lint|server-test|test]" ;;
 esac
 major=$(pg_major)
 look "${groups[@]}"

@@ -163,14 +163,22 @@ BEGIN
     EXECUTE format('SELECT c.partition_interval::interval, c.premake FROM %I.part_config c
                     WHERE c.parent_table = $1', partman.schema_name)
     INTO step, premake USING 'eav.entity_values_ts';
-    IF step IS NULL THEN
-        RETURN 0;
-    END IF;
     LOCK TABLE eav.partition_policy IN SHARE UPDATE EXCLUSIVE MODE;
-    SELECT array_agg(p.partition), max(p.partition) FILTER (WHERE p.upper IS NULL), max(p.upper),
+    -- The parent before its partitions, as everybody: who changes the table locks it in this order.
+    LOCK TABLE ONLY eav.entity_values_ts IN ACCESS SHARE MODE;
+    SELECT array_agg(p.partition) INTO present FROM eav._history_partitions() p;
+    -- The dump of a server with another major version of pg_partman brings no row for us: its columns
+    -- differ. As long as a partition lacks indexes a dump is being restored, and the row may yet come.
+    IF step IS NULL AND present IS NOT NULL
+       AND NOT EXISTS (SELECT FROM unnest(present) AS p, eav._missing_indexes(p)) THEN
+        SELECT coalesce(max(p.partition_interval), interval '1 month'), coalesce(max(p.premake), 4)
+        INTO step, premake FROM eav.partition_policy p;
+        PERFORM eav._extend_partitions(step, premake);
+    END IF;
+    SELECT max(p.partition) FILTER (WHERE p.upper IS NULL), max(p.upper),
            max(p.lower) <= now() + (premake - 1) * step
-    INTO present, fallback, edge, is_short
-    FROM eav._history_partitions() p;
+    INTO fallback, edge, is_short
+    FROM eav._history_partitions() p WHERE step IS NOT NULL;
     IF edge IS NULL THEN
         RETURN 0;
     END IF;

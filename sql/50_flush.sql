@@ -11,7 +11,9 @@ CREATE TABLE eav.flush_state (
     projected bigint NOT NULL DEFAULT 0,
     rejected bigint NOT NULL DEFAULT 0,
     backlog bigint NOT NULL DEFAULT 0,
-    ticket_key uuid NOT NULL DEFAULT gen_random_uuid()
+    ticket_key uuid NOT NULL DEFAULT gen_random_uuid(),
+    boot_id uuid,
+    booted_at timestamptz
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE eav.flush_state IS 'One row: where the queue of staged rows stands. Written in the transaction of each flush that had work.';
 COMMENT ON COLUMN eav.flush_state.snapshot IS 'All staged rows whose transaction this snapshot sees have been flushed; no other row has.';
@@ -20,6 +22,8 @@ COMMENT ON COLUMN eav.flush_state.ingested_at IS 'The highest ingested_at given 
 COMMENT ON COLUMN eav.flush_state.epoch IS 'Grows by one with every crash that may have emptied staging; see eav.ingest_gaps.';
 COMMENT ON COLUMN eav.flush_state.backlog IS 'Rows in eav.flush_backlog.';
 COMMENT ON COLUMN eav.flush_state.ticket_key IS 'Keeps tickets of eav.ingest() from telling how much others have handed in.';
+COMMENT ON COLUMN eav.flush_state.boot_id IS 'The start of the machine that snapshot_at belongs to; null where the system gives it no name.';
+COMMENT ON COLUMN eav.flush_state.booted_at IS 'When that was, by the clock that gave snapshot_at: by this a clock that has been set back is found out after a crash.';
 -- Nothing has been flushed: 3 is the first xid that a transaction can have.
 INSERT INTO eav.flush_state (snapshot, snapshot_at, ingested_at)
 VALUES ('3:3:', clock_timestamp(), clock_timestamp());
@@ -44,7 +48,7 @@ CREATE TABLE eav.ingest_gaps (
     reason text NOT NULL
 );
 ALTER SEQUENCE eav.ingest_gaps_seq OWNED BY eav.ingest_gaps.gap_id;
-COMMENT ON TABLE eav.ingest_gaps IS 'One row per crash or promotion, and per stop of the server that left values in shared memory: values that were accepted (committed) from gap_start to gap_end and had not been flushed may be lost; send them again.';
+COMMENT ON TABLE eav.ingest_gaps IS 'One row per crash or promotion, and per stop of the server that left values in shared memory: values that were accepted (committed) from gap_start to gap_end and had not been flushed may be lost; send them again. When the clock was set back meanwhile the window begins earlier and ends later by as much.';
 
 -- What a flush could not apply because an open transaction of a client is in the way. Logged.
 CREATE SEQUENCE eav.flush_backlog_seq;

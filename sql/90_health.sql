@@ -324,12 +324,13 @@ $$),
                ORDER BY 3 LIMIT 1) AS d ON true
 $$),
 ('version', $$
-    SELECT CASE WHEN v.installed = v.present THEN 'ok' ELSE 'warning' END,
-           (v.installed = v.present)::integer, 1,
-           CASE WHEN v.installed = v.present THEN 'version ' || v.present
-                ELSE format('the extension is of version %s, and the files of the server of version %s', v.present,
-                            v.installed) END
-    FROM (SELECT e.extversion AS present, a.default_version AS installed
+    SELECT CASE WHEN v.library <> v.present THEN 'critical' WHEN v.installed = v.present THEN 'ok'
+                ELSE 'warning' END,
+           (v.library = v.present AND v.installed IS NOT DISTINCT FROM v.present)::integer, 1,
+           format('the extension is of version %s, its library of version %s, the files of the server of version %s',
+                  v.present, v.library, coalesce(v.installed, 'unknown'))
+    FROM (SELECT e.extversion AS present, a.default_version AS installed,
+                 eav._library_version() AS library
           FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname
           WHERE e.extname = 'eav_ext') AS v
 $$)

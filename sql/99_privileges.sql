@@ -20,6 +20,11 @@ BEGIN
           AND d.classid IN ('pg_catalog.pg_proc'::pg_catalog.regclass,
                             'pg_catalog.pg_type'::pg_catalog.regclass,
                             'pg_catalog.pg_class'::pg_catalog.regclass)
+          -- Since version 17 an extension's arrays are its members too. They have the privileges of
+          -- their elements, and can have no others.
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_type t
+                          WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                            AND t.typarray = d.objid)
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM PUBLIC', member.kind, member.identity);
     END LOOP;

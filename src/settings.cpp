@@ -4,6 +4,7 @@
 #include "eav/core/value.hpp"
 #include "eav/pg/compat.hpp"
 #include "eav/pg/postgres.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav {
 
@@ -159,6 +160,11 @@ void define_settings() {
              "Most values that the worker takes in one flush, and size of the pieces in which a "
              "larger transaction is worked through.",
              &settings.flush_batch_values, 250000, 100, 10 * 1000 * 1000, PGC_SUSET, 0);
+  define_int(
+      "eav.flush_memory",
+      "Memory that a flush takes for the values it works on, before it writes them; caches of "
+      "the backend take at most half as much.",
+      &settings.flush_memory, 128 * 1024, 4 * 1024, INT_MAX, PGC_SUSET, GUC_UNIT_KB);
   define_int("eav.rotation_interval", "Least time between two rotations of the staging leaves.",
              &settings.rotation_interval, 10, 0, 3600, PGC_SUSET, GUC_UNIT_S);
   define_int("eav.maintenance_interval",
@@ -203,6 +209,9 @@ void define_settings() {
   define_freshness_settings();
   define_health_settings();
   define_ring_settings();
+#ifdef EAV_STOP_POINTS
+  stop_points::define_setting();
+#endif
   MarkGUCPrefixReserved("eav");
 }
 

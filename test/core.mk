@@ -28,10 +28,12 @@ $(OUT)/$(1)/%.o: %.cpp
 	@mkdir -p $$(@D)
 	$(2) $(FLAGS) -c -o $$@ $$<
 endef
-$(eval $(call variant,unit,$(CXX) -O2))
+# KEEP_OLD_BYTES: as the extension is compiled (Makefile).
+KEEP_OLD_BYTES := $(if $(findstring clang,$(shell $(CXX) --version)),,-fno-lifetime-dse)
+$(eval $(call variant,unit,$(CXX) -O2 $(KEEP_OLD_BYTES)))
 # gcc sees uninitialised variables in the standard library once it is instrumented.
-$(eval $(call variant,unit-san,$(CXX) -O1 -Wno-maybe-uninitialized -D_GLIBCXX_ASSERTIONS $(SANITIZE)))
-$(eval $(call variant,tsan,$(CXX) -O1 -fsanitize=thread -fno-omit-frame-pointer))
+$(eval $(call variant,unit-san,$(CXX) -O1 $(KEEP_OLD_BYTES) -Wno-maybe-uninitialized -D_GLIBCXX_ASSERTIONS $(SANITIZE)))
+$(eval $(call variant,tsan,$(CXX) -O1 $(KEEP_OLD_BYTES) -fsanitize=thread -fno-omit-frame-pointer))
 $(eval $(call variant,fuzz,clang++ -O1 -D_GLIBCXX_ASSERTIONS -fsanitize=fuzzer-no-link $(SANITIZE)))
 
 objects = $(patsubst %.cpp,$(OUT)/$(1)/%.o,$(2))

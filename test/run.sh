@@ -2,9 +2,11 @@
 # Runs the tests: all of them, or one suite, or some tests of one suite.
 #
 #   test/run.sh [SUITE [NAME ...]]
+#   test/run.sh server         the suites for which the server's version matters
 #
-# FUZZ_SECONDS=60 per fuzzer. EAV_PG_CONFIGS="path ..." are further servers to
-# compile against. Output of the tests is kept below .run/.
+# FUZZ_SECONDS=60 per fuzzer. MINUTES=5 of the chaos run, SEED=n to repeat one.
+# EAV_PG_CONFIGS="path ..." are further servers to compile against. Output of the
+# tests is kept below .run/.
 #
 # A suite is a function suite_NAME in test/suites/NAME.sh; it calls pass, fail
 # and skip once for every test. The last line is the count of all of them.
@@ -13,7 +15,9 @@ cd "$(dirname "$0")/.." || exit 1
 . infra/lib.sh
 forget_connection_settings
 
-SUITES=(build checks unit regress pgtap isolation tap examples fuzz compile)
+SUITES=(build checks unit regress pgtap isolation tap examples sanitizers chaos fuzz compile versions)
+SLOW_SUITES=(valgrind) # only when asked for
+SERVER_SUITES=(build regress pgtap isolation tap examples)
 CLUSTER=tests # name of the private cluster the suites use, one after the other
 OUT=$RUN/out
 
@@ -61,6 +65,17 @@ quietly() { # LOG COMMAND...
     wait "${children[-1]}" || status=$?
     unset 'children[-1]'
     return $status
+}
+
+# beside NAME LOG COMMAND...: something that goes on beside the suites. Who began it waits for
+# ${beside[NAME]}.
+declare -A beside=()
+beside() {
+    local name=$1
+    shift
+    launch "$@"
+    beside[$name]=${children[-1]}
+    unset 'children[-1]'
 }
 
 # have_tests FOLDER FILE...: whether there is something to run. A folder without
@@ -135,13 +150,14 @@ count_tap() { # NAME LOG STATUS
 cleanup() {
     trap - EXIT INT TERM
     local file child
-    for child in ${children[@]+"${children[@]}"}; do
+    for child in ${children[@]+"${children[@]}"} "${beside[@]}"; do
         kill -TERM -- "-$child" 2>/dev/null && wait "$child" 2>/dev/null
     done
     infra/local/cluster.sh destroy $CLUSTER >/dev/null 2>&1
     infra/local/replicas.sh destroy $CLUSTER >/dev/null 2>&1
     # Servers of TAP tests, when the tests were not let to stop them.
-    for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid; do
+    for file in "$RUN"/tap/tmp_check/*/pgdata/postmaster.pid \
+        "${chaos_work:-/nonexistent}"/tmp_check/*/pgdata/postmaster.pid; do
         [ ! -e "$file" ] || stop_server "$(dirname "$file")"
     done
     [ -z "${short_tmp:-}" ] || rm -rf "$short_tmp"
@@ -162,17 +178,22 @@ run_suite() {
     total_skipped=$((total_skipped + skipped))
 }
 
-names=()
+names=() packages=test
 chosen_suites=("${SUITES[@]}")
-if [ $# -gt 0 ]; then
-    [[ " ${SUITES[*]} " == *" $1 "* ]] || die "no suite '$1', there are: ${SUITES[*]}"
+if [ "$*" = server ]; then
+    chosen_suites=("${SERVER_SUITES[@]}")
+elif [ $# -gt 0 ]; then
+    [[ " ${SUITES[*]} ${SLOW_SUITES[*]} " == *" $1 "* ]] ||
+        die "no suite '$1', there are: ${SUITES[*]} ${SLOW_SUITES[*]}"
     chosen_suites=("$1")
     names=("${@:2}")
     # What is tested is what the sources say now.
-    case $1 in regress | pgtap | isolation | tap | examples) chosen_suites=(build "$1") ;; esac
+    [[ " ${SERVER_SUITES[*]} ${SLOW_SUITES[*]} chaos " != *" $1 "* ]] || [ "$1" = build ] || chosen_suites=(build "$1")
 fi
+# Who tests another server needs neither the tools for the sources nor those for src/core.
+[[ " ${SERVER_SUITES[*]} " != *" ${chosen_suites[-1]} "* ]] || packages=server-test
 
-infra/bootstrap.sh test || exit 1
+infra/bootstrap.sh $packages || exit 1
 mkdir -p "$OUT"
 trap cleanup EXIT
 trap 'cleanup; exit 130' INT TERM
@@ -185,6 +206,10 @@ for suite in "${chosen_suites[@]}"; do
         warn "the build failed: the other suites are not run"
         break
     fi
+    [ "$suite" != build ] || [ "${chosen_suites[-1]}" != versions ] || {
+        . test/suites/versions.sh
+        begin_versions
+    }
 done
 
 printf '\n%-10s %7s %7s %8s %7s\n' suite passed failed skipped time

@@ -14,6 +14,7 @@ struct Settings {
   bool worker_enabled;
   int flush_interval;        // milliseconds
   int flush_batch_values;    // values
+  int flush_memory;          // kilobytes
   int rotation_interval;     // seconds
   int maintenance_interval;  // seconds
   int rollup_interval;       // milliseconds

@@ -33,6 +33,7 @@
 
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
+#include "eav/flush/piece_size.hpp"
 #include "eav/flush/registry.hpp"
 #include "eav/flush/state.hpp"
 #include "eav/pg/catalog.hpp"
@@ -43,6 +44,7 @@
 #include "eav/projection/convert.hpp"
 #include "eav/projection/table.hpp"
 #include "eav/rollup/pending.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <storage/lock.h>
@@ -144,6 +146,7 @@ bool may_begin(const Move& move) {
   if (!waits().contains(wait) && !find_writers(wait)) {
     return false;
   }
+  EAV_STOP_POINT("move_after_waits");
   Writers& writers = waits()[wait];
   if (!writers_have_ended(writers)) {
     return false;
@@ -239,6 +242,7 @@ void finish(const Move& move) {
       "jsonb_build_object('started_at', started_at, 'values_moved', values_moved, "
       "'values_failed', values_failed, 'history_done', history_done) FROM ended",
       {INT8OID, INT4OID});
+  EAV_STOP_POINT("move_before_end");
   lock.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
   if (SPI_processed > 0) {
     end.run({Int64GetDatum(move.tenant_id), Int32GetDatum(move.attribute_id)});
@@ -269,6 +273,13 @@ ingest::Value value_of(uint64 row) {
   return value;
 }
 
+Size memory_of(const ingest::Value& value) {
+  const bool is_plain = value.cleared || value.type == DataType::integer ||
+                        value.type == DataType::floating || value.type == DataType::boolean ||
+                        value.type == DataType::timestamp;
+  return is_plain ? 0 : VARSIZE_ANY(DatumGetPointer(value.datum));
+}
+
 // A slice of history, with all of what arrived at one time.
 void read_history(const Move& move, int64 max_values) {
   static pg::Statement select(
@@ -286,20 +297,28 @@ void project_history(Move& move, const flush::Attribute& attribute, int64 max_va
   const core::Arena arena = pg::arena_of(CurrentMemoryContext);
   flush::Rows rows(arena);
   read_history(move, max_values);
-  for (uint64 row = 0; row < SPI_processed; ++row) {
+  const bool is_last = SPI_processed < static_cast<uint64>(max_values);
+  const uint64 found = SPI_processed;
+  uint64 row = 0;
+  Size memory = 0;
+  for (; row < found; ++row) {
+    const TimestampTz arrived_at = DatumGetTimestampTz(pg::cell(row, column_ingested_at).value);
+    if (memory > flush::piece_memory() && arrived_at > move.history_position) {
+      break;
+    }
     StagedRow staged{};
     staged.tenant_id = move.tenant_id;
     staged.entity_id = DatumGetInt64(pg::cell(row, column_entity_id).value);
-    staged.version = {DatumGetTimestampTz(pg::cell(row, column_observed_at).value),
-                      DatumGetTimestampTz(pg::cell(row, column_ingested_at).value)};
+    staged.version = {DatumGetTimestampTz(pg::cell(row, column_observed_at).value), arrived_at};
     staged.value = value_of(row);
+    memory += flush::memory_for(1, memory_of(staged.value));
     progress.failed += attribute.type && !projection::fit(staged.value, *attribute.type);
     staged.resolved = &attribute;
     staged.attribute_id = move.attribute_id;
     staged.projection = attribute.projection;
     staged.in_history = true;
     rows.push_back(staged);
-    move.history_position = staged.version.ingested_at;
+    move.history_position = arrived_at;
   }
   progress.history = static_cast<int64>(rows.size());
   TimestampTz none_is_new = PG_INT64_MAX;
@@ -308,7 +327,7 @@ void project_history(Move& move, const flush::Attribute& attribute, int64 max_va
   progress.moved += flush::write_projection(rows.span(), order.span(), pg::OnLock::skip, blocked);
   flush::backlog::keep_unprojected({blocked.data(), blocked.size()});
   flush::add_to_backlog(static_cast<int64>(blocked.size()));
-  if (progress.history < max_values) {
+  if (is_last && row == found) {
     move.phase = Phase::entities;
   }
 }
@@ -402,6 +421,7 @@ int64 advance(Move& move, int64 max_entities) {
   } else {
     has_ended = relocate_entities(move, *attribute, max_entities, progress);
   }
+  EAV_STOP_POINT("move_before_progress");
   write_progress(move, progress);
   if (has_ended) {
     finish(move);

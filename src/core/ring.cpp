@@ -402,13 +402,15 @@ std::uint64_t Ring::sequence_of(std::uint32_t head) const noexcept {
 std::uint32_t Ring::next_of(std::uint32_t head) const noexcept { return slab(head).next_parcel; }
 
 void Ring::copy_out(std::uint32_t head, std::uint8_t* bytes) const noexcept {
-  std::size_t left = bytes_of(head);
-  for (std::uint32_t index = head; left > 0; index = slab(index).next_slab) {
+  copy_beginning(head, {bytes, bytes_of(head)});
+}
+
+void Ring::copy_beginning(std::uint32_t head, std::span<std::uint8_t> bytes) const noexcept {
+  for (std::uint32_t index = head; !bytes.empty(); index = slab(index).next_slab) {
     const Slab& source = slab(index);
-    const std::size_t piece = std::min(left, sizeof(source.data));
-    std::memcpy(bytes, source.data, piece);
-    bytes += piece;
-    left -= piece;
+    const std::size_t piece = std::min(bytes.size(), sizeof(source.data));
+    std::memcpy(bytes.data(), source.data, piece);
+    bytes = bytes.subspan(piece);
   }
 }
 

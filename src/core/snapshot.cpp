@@ -38,6 +38,16 @@ std::span<TransactionCount> sum_up(std::span<TransactionCount> counts) {
 
 }  // namespace
 
+void forget_late(ArenaVector<TransactionCount>& counts, std::uint64_t max_rows) {
+  const std::span<TransactionCount> sums = sum_up(counts.span());
+  std::size_t kept = 0;
+  for (std::uint64_t rows = 0; kept < sums.size() && rows <= max_rows; ++kept) {
+    rows += sums[kept].rows;
+  }
+  // The batch ends before the one that exceeds it, or, when that is the first, before the next.
+  counts.truncate(std::min(kept + 1, sums.size()));
+}
+
 BatchEnd end_batch(std::span<TransactionCount> staged, std::span<const TransactionCount> ring,
                    std::uint64_t max_rows) {
   staged = sum_up(staged);

@@ -3,6 +3,7 @@
 #include "eav/core/batch_order.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/subtransaction.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav::flush {
 
@@ -30,7 +31,9 @@ const ErrorData* try_once(const Attempt& work) {
   Applied applied;
   const ErrorData* const error = pg::attempt([&] {
     MemoryContextSwitchTo(scratch);
+    EAV_STOP_POINT("flush_before_history");
     applied.flushed = write_history(work.rows, work.order);
+    EAV_STOP_POINT("flush_before_projection");
     applied.projected = write_projection(work.rows, work.order, pg::OnLock::skip, *work.blocked);
     MemoryContextSwitchTo(caller);
   });

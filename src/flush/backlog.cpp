@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "eav/flush/piece_size.hpp"
+#include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
 
 namespace eav::flush::backlog {
@@ -69,19 +71,39 @@ void keep_unprojected(std::span<const projection::RowPointer> rows) {
   }
 }
 
-Page read(int64 after, int64 most) {
+Page read(int64 after) {
+  // Large values lie elsewhere, so that a row takes some kilobytes at most.
+  constexpr int64 most = 1000;
   static pg::Statement select(
       "SELECT backlog_id, ingested_at, cleared, attribute_id, tenant_id, entity_id, observed_at, "
       "value_int, value_float, value_time, value_bool, value_text, value_numeric, value_json, "
       "entity, attribute, value "
       "FROM eav.flush_backlog WHERE backlog_id > $1 ORDER BY backlog_id LIMIT $2",
       {INT8OID, INT8OID});
-  select.run({Int64GetDatum(after), Int64GetDatum(most)});
-  auto* const tuples = static_cast<HeapTuple*>(palloc(sizeof(HeapTuple) * (SPI_processed + 1)));
-  for (uint64 row = 0; row < SPI_processed; ++row) {
-    tuples[row] = heap_copytuple(SPI_tuptable->vals[row]);
+  core::ArenaVector<HeapTuple> tuples(pg::arena_of(CurrentMemoryContext));
+  TupleDesc description = nullptr;
+  Size memory = 0;
+  bool has_more = true;
+  while (has_more) {
+    select.run({Int64GetDatum(after), Int64GetDatum(most)});
+    if (description == nullptr) {
+      description = CreateTupleDescCopy(SPI_tuptable->tupdesc);
+    }
+    has_more = SPI_processed == static_cast<uint64>(most);
+    for (uint64 row = 0; row < SPI_processed; ++row) {
+      tuples.push_back(heap_copytuple(SPI_tuptable->vals[row]));
+      memory += memory_for(1, ingest::memory_of(tuples.back(), description));
+      if (!fits_piece(tuples.size() + 1, memory)) {
+        has_more = false;
+        break;
+      }
+    }
+    if (has_more) {
+      after = DatumGetInt64(pg::cell(SPI_processed - 1, 1).value);
+    }
+    SPI_freetuptable(SPI_tuptable);
   }
-  return {{tuples, SPI_processed}, CreateTupleDescCopy(SPI_tuptable->tupdesc)};
+  return {tuples.span(), description};
 }
 
 void remove(std::span<const int64> backlog_ids) {

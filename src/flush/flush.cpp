@@ -6,7 +6,7 @@
 //   backlog  values that waited for a client's transaction get another chance (backlog.cpp)
 //   batch    parcels of the ring that were published by now (ring_batch.cpp), and rows that the new
 //            snapshot sees and the last one did not, in pieces of eav.flush_batch_values or
-//            128 MB, each piece:
+//            eav.flush_memory, each piece:
 //              resolve   names to ids, text to values, new attributes and entities (resolve.cpp)
 //              order     by entity; equal observed_at of one attribute set apart in the order of
 //                        arrival (batch_order.hpp)
@@ -19,6 +19,7 @@
 
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
+#include "eav/flush/piece_size.hpp"
 #include "eav/flush/resolve.hpp"
 #include "eav/flush/ring_batch.hpp"
 #include "eav/flush/state.hpp"
@@ -30,6 +31,7 @@
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <catalog/partition.h>
@@ -46,16 +48,13 @@ namespace {
 // The smallest staged row with its line pointer: bounds how many rows a page can hold.
 constexpr uint64 least_row_bytes = 52;
 
-// A piece also ends when its values take this much memory.
-constexpr Size piece_bytes = Size{128} * 1024 * 1024;
-
 bool left_more = false;
 bool is_running = false;
 
 // What a flush carries from piece to piece. Plain memory.
 struct Run {
   MemoryContext piece_context;
-  TimestampTz started_at;
+  pg::ClockReading started;
   TimestampTz ingested_at;  // of the next piece
   int64 backlog;
   FlushResult result;
@@ -90,21 +89,27 @@ void keep_waiting(const Rows& held_up, core::ArenaVector<projection::RowPointer>
   run.backlog += static_cast<int64>(unresolved.size() + blocked.size());
 }
 
+// So many of the values of a parcel that have not been read yet.
+struct ParcelPart {
+  ingest::ParcelReader* parcel;
+  uint64 order;
+  uint64 values;
+};
+
 // What a piece consists of: rows of staging or of the backlog, and parcels of the ring.
 struct Piece {
   std::span<const HeapTuple> tuples;
   TupleDesc description;  // of the tuples
   Origin origin;
-  std::span<const ParcelBytes> parcels;
+  std::span<const ParcelPart> parcels;
 };
 
 void read_parcels(const Piece& piece, Rows& rows, ingest::Rejects& rejects) {
-  for (const ParcelBytes& parcel : piece.parcels) {
+  for (const ParcelPart& part : piece.parcels) {
     const std::size_t before = rows.size();
-    ingest::read_events(parcel.bytes, piece.description, rows, rejects);
-    const CommandId command = ingest::header_of(parcel.bytes).command;
+    ingest::read_events(*part.parcel, part.values, piece.description, rows, rejects);
     for (StagedRow& row : rows.span().subspan(before)) {
-      row.arrival = {parcel.order, command, false};
+      row.arrival = {part.order, part.parcel->header.command, false};
     }
   }
 }
@@ -131,7 +136,7 @@ void flush_piece(const Piece& piece, BacklogIds& staying, Run& run) {
   core::ArenaVector<projection::RowPointer> blocked(arena);
   rows.reserve(piece.tuples.size());
   read_parcels(piece, rows, rejects);
-  read_tuples(piece, run.started_at, rows, rejects);
+  read_tuples(piece, run.started.now, rows, rejects);
   resolve(rows, {pg::OnLock::skip, &rejects, &held_up, piece.description});
   const auto order = set_arrival(rows, run.ingested_at);
   const Applied applied = apply(rows.span(), order.span(), piece.description, rejects, blocked);
@@ -161,7 +166,7 @@ void flush_backlog(Run& run) {
   while (!is_done) {
     in_piece(run, [&] {
       const bool had_changes = run.has_changes;
-      const backlog::Page page = backlog::read(last, settings.flush_batch_values);
+      const backlog::Page page = backlog::read(last);
       is_done = page.tuples.empty();
       if (is_done) {
         return;
@@ -196,6 +201,7 @@ void limit_batch(const ingest::Leaves& leaves, int64 max_values, ingest::BatchRu
     return;
   }
   core::ArenaVector<core::TransactionCount> counts(pg::arena_of(CurrentMemoryContext));
+  const auto most_rows = static_cast<uint64>(max_values);
   ingest::scan_batch(
       leaves, rule,
       [&counts](HeapTuple /*tuple*/, uint64 xact) {
@@ -204,10 +210,13 @@ void limit_batch(const ingest::Leaves& leaves, int64 max_values, ingest::BatchRu
         }
         ++counts.back().rows;
       },
-      [] {});
+      [&counts, most_rows] {
+        if (counts.size() >= 2 * most_rows) {
+          core::forget_late(counts, most_rows);
+        }
+      });
   const auto transactions = transactions_of(ring, max_values);
-  const core::BatchEnd end =
-      core::end_batch(counts.span(), transactions.span(), static_cast<uint64>(max_values));
+  const core::BatchEnd end = core::end_batch(counts.span(), transactions.span(), most_rows);
   rule.limit = end.limit;
   keep_transactions(ring, end.ring);
 }
@@ -219,62 +228,125 @@ class Pieces {
       : description_(description),
         run_(run),
         tuples_(pg::arena_of(CurrentMemoryContext)),
-        parcels_(pg::arena_of(CurrentMemoryContext)) {}
+        parcels_(pg::arena_of(CurrentMemoryContext)),
+        input_(
+            AllocSetContextCreate(CurrentMemoryContext, "eav flush input", ALLOCSET_DEFAULT_SIZES)),
+        large_parcel_(AllocSetContextCreate(CurrentMemoryContext, "eav flush parcel",
+                                            ALLOCSET_DEFAULT_SIZES)) {}
 
-  void add(const ParcelBytes& parcel) {
-    parcels_.push_back(parcel);
-    values_ += ingest::header_of(parcel.bytes).values;
-    bytes_ += parcel.bytes.size();
+  void add(const RingParcel& parcel) {
+    const uint64 values = parcel.header.values;
+    const Size memory = memory_for(values, parcel.bytes());
+    if (!fits_piece(values_ + values, memory_ + memory)) {
+      flush();
+    }
+    if (!fits_piece(values, memory)) {
+      flush_in_parts(parcel);
+      return;
+    }
+    add({read(parcel, input_), parcel.order, values}, memory);
     flush_if_full();
   }
 
   // Between calls of flush_if_full(): the tuple lies in a locked page.
   void add(HeapTuple tuple) {
-    MemoryContext const caller = MemoryContextSwitchTo(run_.piece_context);
+    MemoryContext const caller = MemoryContextSwitchTo(input_);
     HeapTuple const copy = heap_copytuple(tuple);
     MemoryContextSwitchTo(caller);
     tuples_.push_back(copy);
     values_ += 1;
-    bytes_ += ingest::memory_of(tuple, description_);
+    memory_ += memory_of(tuple);
   }
 
   void flush_if_full() {
-    if (bytes_ >= piece_bytes || values_ >= static_cast<uint64>(settings.flush_batch_values)) {
+    if (!fits_piece(values_ + 1, memory_)) {
       flush();
     }
   }
 
+  // In several pieces when the last page has brought too much for one.
   void flush() {
-    if (values_ == 0) {
-      return;
+    std::span<const HeapTuple> tuples(tuples_.data(), tuples_.size());
+    std::span<const ParcelPart> parcels = parcels_.span();
+    while (!tuples.empty() || !parcels.empty()) {
+      const std::size_t count = count_for_piece(tuples, parcels.empty() ? 0 : parcels_memory_);
+      in_piece(run_, [&] {
+        ensure_partitions();
+        BacklogIds staying(pg::arena_of(CurrentMemoryContext));
+        flush_piece({tuples.first(count), description_, Origin::staging, parcels}, staying, run_);
+      });
+      tuples = tuples.subspan(count);
+      parcels = {};
     }
-    in_piece(run_, [this] {
-      ensure_partitions();
-      BacklogIds staying(pg::arena_of(CurrentMemoryContext));
-      flush_piece(
-          {{tuples_.data(), tuples_.size()}, description_, Origin::staging, parcels_.span()},
-          staying, run_);
-    });
     tuples_.clear();
     parcels_.clear();
     values_ = 0;
-    bytes_ = 0;
+    memory_ = 0;
+    parcels_memory_ = 0;
+    MemoryContextReset(input_);
   }
 
  private:
+  Size memory_of(HeapTuple tuple) const {
+    return memory_for(1, ingest::memory_of(tuple, description_));
+  }
+
+  // At least one.
+  std::size_t count_for_piece(std::span<const HeapTuple> tuples, Size memory) const {
+    std::size_t count = 0;
+    while (count < tuples.size()) {
+      memory += memory_of(tuples[count]);
+      if (count > 0 && memory > piece_memory()) {
+        break;
+      }
+      ++count;
+    }
+    return count;
+  }
+
+  static ingest::ParcelReader* read(const RingParcel& parcel, MemoryContext context) {
+    MemoryContext const caller = MemoryContextSwitchTo(context);
+    auto* const reader =
+        new (palloc(sizeof(ingest::ParcelReader))) ingest::ParcelReader(copy_of(parcel));
+    MemoryContextSwitchTo(caller);
+    return reader;
+  }
+
+  void add(const ParcelPart& part, Size memory) {
+    parcels_.push_back(part);
+    values_ += part.values;
+    memory_ += memory;
+    parcels_memory_ += memory;
+  }
+
+  // With nothing else in the pieces.
+  void flush_in_parts(const RingParcel& parcel) {
+    const Size memory = memory_for(1, parcel.bytes() / parcel.header.values);
+    const auto most = std::clamp<uint64>(piece_memory() / memory, 1, settings.flush_batch_values);
+    ingest::ParcelReader* const reader = read(parcel, large_parcel_);
+    while (reader->values_left > 0) {
+      const uint64 values = std::min(most, reader->values_left);
+      add({reader, parcel.order, values}, values * memory);
+      flush();
+    }
+    MemoryContextReset(large_parcel_);
+  }
+
   TupleDesc description_;
   Run& run_;
-  // The lists outlive the pieces; the tuples do not.
   core::ArenaVector<HeapTuple> tuples_;
-  core::ArenaVector<ParcelBytes> parcels_;
+  core::ArenaVector<ParcelPart> parcels_;
+  MemoryContext input_;         // copies of the tuples, and parcels
+  MemoryContext large_parcel_;  // one that is flushed in several pieces
   uint64 values_ = 0;
-  Size bytes_ = 0;
+  Size memory_ = 0;
+  Size parcels_memory_ = 0;  // of it
 };
 
 void flush_new(const ingest::Leaves& leaves, const ingest::BatchRule& rule, const RingBatch& ring,
                Run& run) {
   Pieces pieces(RelationGetDescr(leaves.relations[0]), run);
-  for (const ParcelBytes& parcel : ring.parcels) {
+  for (const RingParcel& parcel : ring.parcels) {
     pieces.add(parcel);
   }
   ingest::scan_batch(
@@ -288,10 +360,12 @@ FlushResult run_flush(int64 max_values) {
   ingest::Door* const door = ingest::own_door();
   const uint64 number = begin_flush(door);
   // Before the snapshot: what was committed by then is in this batch.
-  const TimestampTz started_at = GetCurrentTimestamp();
+  const pg::ClockReading started = pg::read_clock();
   PushActiveSnapshot(GetLatestSnapshot());
+  EAV_STOP_POINT("flush_after_snapshot");
   // At once: what came through the ring before a staged row that the snapshot sees is there.
   take_published(door);
+  EAV_STOP_POINT("flush_after_take");
   const ingest::Leaves leaves = ingest::open_leaves();
 
   SPI_connect();
@@ -304,8 +378,8 @@ FlushResult run_flush(int64 max_values) {
   Run run{};
   run.piece_context =
       AllocSetContextCreate(CurrentMemoryContext, "eav flush piece", ALLOCSET_DEFAULT_SIZES);
-  run.started_at = started_at;
-  run.ingested_at = std::max(run.started_at, state.ingested_at + 1);
+  run.started = started;
+  run.ingested_at = std::max(run.started.now, state.ingested_at + 1);
   run.backlog = state.backlog;
   flush_backlog(run);
 
@@ -316,11 +390,12 @@ FlushResult run_flush(int64 max_values) {
   flush_new(leaves, rule, ring, run);
 
   const bool left_nothing = rule.limit == UINT64_MAX && !ring.has_more;
+  EAV_STOP_POINT("flush_before_state");
   if (run.has_changes) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
-                 left_nothing ? run.started_at : state.snapshot_at, run.ingested_at - 1,
-                 run.result.flushed, run.result.projected, run.result.rejected, run.backlog});
+                 left_nothing ? run.started : state.taken, run.ingested_at - 1, run.result.flushed,
+                 run.result.projected, run.result.rejected, run.backlog});
   }
   run.result.has_more = !left_nothing;
   finish_flush(door, {number, ring.parcels.size(), left_nothing, rule.current.xmin, false,
@@ -328,6 +403,7 @@ FlushResult run_flush(int64 max_values) {
   SPI_finish();
   ingest::close_leaves(leaves);
   PopActiveSnapshot();
+  EAV_STOP_POINT("flush_before_commit");
   return run.result;
 }
 

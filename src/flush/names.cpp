@@ -25,12 +25,14 @@ namespace eav::flush {
 namespace {
 
 constexpr uint16 names_lock = 25976;  // the next after those of the processes
+// Tenants share them: a batch may register attributes of more tenants than the server has locks. A
+// rename holds up new names of the tenants that share its lock, for as long as it is not committed.
+constexpr uint64 names_locks = 256;
 
 bool lock_names(int64 tenant_id, LOCKMODE mode, bool wait) {
   LOCKTAG tag;
-  const auto bits = static_cast<uint64>(tenant_id);
-  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(bits >> 32U),
-                       static_cast<uint32>(bits), names_lock);
+  SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, static_cast<uint64>(tenant_id) % names_locks,
+                       names_lock);
   return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 

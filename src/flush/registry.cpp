@@ -48,6 +48,10 @@ struct Entry {
   Attribute attribute;
 };
 
+// About what an attribute takes in the cache, beside the characters of its names, and a tenant.
+constexpr Size attribute_bytes = 256;
+constexpr Size tenant_bytes = 48;
+
 // Lives on the heap for the life of the backend: no error can jump over its destructor. Its
 // containers call nothing of the server, so no error can leave one half changed.
 struct Cache {
@@ -55,6 +59,11 @@ struct Cache {
   std::unordered_map<AttributeId, std::unique_ptr<Entry>, IdHash> by_id;
   std::unordered_map<AttributeName, const Attribute*, NameHash, NameEqual> by_name;  // and aliases
   std::vector<std::unique_ptr<Entry>> renamed;  // what was found before, still in use
+  Size names = 0;                               // bytes in all of the entries
+
+  Size bytes() const {
+    return names + by_id.size() * attribute_bytes + tenants.size() * tenant_bytes;
+  }
 };
 Cache* cache = nullptr;
 bool is_stale = false;
@@ -137,6 +146,7 @@ void keep(TupleTableSlot* row) {
     cache->renamed.push_back(std::exchange(slot, nullptr));
   }
   if (slot == nullptr) {
+    cache->names += name.size() + document_name.size();
     slot = std::make_unique<Entry>(Entry{std::string(name), std::string(document_name), attribute});
   }
   slot->attribute = attribute;
@@ -165,11 +175,10 @@ void refresh() {
     attributes_oid = pg::relation_oid("attributes");
     is_stale = true;
   }
-  if (is_stale) {
-    cache->tenants.clear();
-    cache->by_name.clear();
-    cache->by_id.clear();
-    cache->renamed.clear();
+  // What is needed is found again, attribute by attribute.
+  const bool is_full = cache->bytes() > static_cast<Size>(settings.flush_memory) * 1024 / 4;
+  if (is_stale || is_full) {
+    *cache = Cache();
     is_stale = false;
   }
 }
@@ -247,7 +256,10 @@ int64 count_in_documents(int64 tenant_id) {
       "SELECT count(*) FROM eav.attributes WHERE tenant_id = $1 AND projection IN ('hot', 'live')",
       {INT8OID});
   count.run({Int64GetDatum(tenant_id)});
-  return DatumGetInt64(pg::cell(0, 1).value);
+  const int64 number = DatumGetInt64(pg::cell(0, 1).value);
+  // 8 kB for each tenant would else stay until the end of the flush.
+  SPI_freetuptable(SPI_tuptable);
+  return number;
 }
 
 // The projections of new attributes: no more in the documents of a tenant than there is room for.
@@ -302,7 +314,9 @@ core::ArenaVector<NewAttribute> claim_names(std::span<const NewAttribute> attrib
 
 }  // namespace
 
-void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
+namespace {
+
+void register_some(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
   static pg::Statement insert(
       "INSERT INTO eav.attributes (tenant_id, name, data_type, projection, is_inferred) "
       "SELECT k.tenant_id, k.name, k.data_type, k.projection, true "
@@ -338,6 +352,14 @@ void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on
   });
   index.close();
   load(names_of(attributes).span());
+}
+
+}  // namespace
+
+void register_attributes(std::span<const NewAttribute> attributes, pg::OnLock on_lock) {
+  constexpr std::size_t most = 2000;
+  pg::in_pieces(attributes, most,
+                [on_lock](std::span<const NewAttribute> some) { register_some(some, on_lock); });
 }
 
 bool retype(const AttributeId& id, core::DataType type, pg::OnLock on_lock) {

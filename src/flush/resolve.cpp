@@ -315,7 +315,10 @@ void resolve_entities(Rows& rows, const Unresolved& unresolved) {
   missing = not_found(ids);
   if (!missing.empty()) {
     const std::span<const uint32> numbers(missing.data(), missing.size());
-    register_external_ids(ids.keys, numbers, unresolved.on_lock);
+    constexpr std::size_t most = 2000;
+    pg::in_pieces(numbers, most, [&](std::span<const uint32> some) {
+      register_external_ids(ids.keys, some, unresolved.on_lock);
+    });
     look_up(ids, numbers);
   }
   keep_rows(rows, unresolved, [&ids](StagedRow& row, bool& held_up) -> Rejection {

@@ -1,10 +1,11 @@
 #include "eav/flush/ring_batch.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "eav/core/error.hpp"
-#include "eav/ingest/parcel.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <access/xlog.h>
@@ -55,6 +56,7 @@ void release(Door& door, std::size_t parcels) {
 // flush_end.
 void on_commit() {
   Door& door = *finished.door;
+  EAV_STOP_POINT_IN_COMMIT("flush_before_release");
   if (XactLastCommitEnd > door.flush_end) {
     door.flush_end = XactLastCommitEnd;
   }
@@ -119,12 +121,11 @@ void listen() {
   }
 }
 
-std::span<const uint8> copy_of(uint32 head) {
+RingParcel parcel_at(uint32 head) {
   const core::Ring& ring = *ingest::ring();
-  const std::size_t size = ring.bytes_of(head);
-  auto* const bytes = static_cast<uint8*>(MemoryContextAllocHuge(CurrentMemoryContext, size));
-  ring.copy_out(head, bytes);
-  return {bytes, size};
+  std::array<uint8, sizeof(ingest::ParcelHeader)> header;
+  ring.copy_beginning(head, header);
+  return {head, ring.order_of(head), ingest::header_of(header)};
 }
 
 uint32 first_unwritten(const Door& door) {
@@ -138,6 +139,13 @@ uint32 first_unwritten(const Door& door) {
 }
 
 }  // namespace
+
+std::span<const uint8> copy_of(const RingParcel& parcel) {
+  const std::size_t size = parcel.bytes();
+  auto* const bytes = static_cast<uint8*>(MemoryContextAllocHuge(CurrentMemoryContext, size));
+  ingest::ring()->copy_out(parcel.head, bytes);
+  return {bytes, size};
+}
 
 uint64 begin_flush(Door* door) {
   return door == nullptr ? 0 : door->flushes_begun.fetch_add(1) + 1;
@@ -163,7 +171,7 @@ void take_published(Door* door) {
 }
 
 RingBatch read_ring(Door* door, int64 max_values) {
-  RingBatch batch{core::ArenaVector<ParcelBytes>(pg::arena_of(CurrentMemoryContext)), 0, false, 0};
+  RingBatch batch{core::ArenaVector<RingParcel>(pg::arena_of(CurrentMemoryContext)), 0, false, 0};
   if (door == nullptr || queue_of(*door) == core::Ring::none) {
     return batch;
   }
@@ -172,12 +180,11 @@ RingBatch read_ring(Door* door, int64 max_values) {
   uint32 slabs = 0;
   for (uint32 head = first_unwritten(*door); head != core::Ring::none; head = ring.next_of(head)) {
     CHECK_FOR_INTERRUPTS();
-    const ParcelBytes parcel{copy_of(head), ring.order_of(head)};
-    const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
-    transactions += header.starts_transaction ? 1 : 0;
+    const RingParcel parcel = parcel_at(head);
+    transactions += parcel.header.starts_transaction ? 1 : 0;
     batch.parcels.push_back(parcel);
-    batch.values += header.values;
-    slabs += core::Ring::slabs_for(parcel.bytes.size());
+    batch.values += parcel.header.values;
+    slabs += core::Ring::slabs_for(parcel.bytes());
     // Producers get the slabs back when the flush has committed: they must not wait for all.
     const bool is_enough =
         batch.values > static_cast<uint64>(max_values) || slabs > ring.slabs() / 4;
@@ -192,12 +199,11 @@ RingBatch read_ring(Door* door, int64 max_values) {
 core::ArenaVector<core::TransactionCount> transactions_of(const RingBatch& batch,
                                                           int64 max_values) {
   core::ArenaVector<core::TransactionCount> counts(pg::arena_of(CurrentMemoryContext));
-  for (const ParcelBytes& parcel : batch.parcels) {
-    const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
-    if (header.starts_transaction) {
+  for (const RingParcel& parcel : batch.parcels) {
+    if (parcel.header.starts_transaction) {
       counts.push_back({parcel.order, 0});
     }
-    counts.back().rows += header.values;
+    counts.back().rows += parcel.header.values;
   }
   if (batch.has_more) {
     // As large as a whole batch, for it must not be taken.
@@ -210,14 +216,13 @@ void keep_transactions(RingBatch& batch, std::size_t transactions) {
   std::size_t kept = 0;
   batch.values = 0;
   for (; kept < batch.parcels.size(); ++kept) {
-    const ParcelBytes& parcel = batch.parcels[kept];
-    const ingest::ParcelHeader header = ingest::header_of(parcel.bytes);
-    if (header.starts_transaction && transactions-- == 0) {
+    const RingParcel& parcel = batch.parcels[kept];
+    if (parcel.header.starts_transaction && transactions-- == 0) {
       batch.has_more = true;
       batch.next_order = parcel.order;
       break;
     }
-    batch.values += header.values;
+    batch.values += parcel.header.values;
   }
   batch.parcels.truncate(kept);
 }

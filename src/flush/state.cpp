@@ -29,11 +29,13 @@ void remember_place(Datum tid) {
 
 void select_state() {
   static pg::Statement by_place(
-      "SELECT ctid, xmin, snapshot, ingested_at, backlog, snapshot_at FROM eav.flush_state WHERE "
-      "ctid = $1",
+      "SELECT ctid, xmin, snapshot, ingested_at, backlog, snapshot_at, boot_id, booted_at "
+      "FROM eav.flush_state WHERE ctid = $1",
       {TIDOID});
   static pg::Statement by_scan(
-      "SELECT ctid, xmin, snapshot, ingested_at, backlog, snapshot_at FROM eav.flush_state", {});
+      "SELECT ctid, xmin, snapshot, ingested_at, backlog, snapshot_at, boot_id, booted_at "
+      "FROM eav.flush_state",
+      {});
   if (ItemPointerIsValid(&last_place)) {
     by_place.run({PointerGetDatum(&last_place)});
     if (SPI_processed == 1) {
@@ -47,6 +49,13 @@ void select_state() {
              errmsg("table eav.flush_state must have one row, found " UINT64_FORMAT, SPI_processed),
              errhint("Restore the row, or create the extension anew.")));
   }
+}
+
+pg::Argument boot_of(const pg::ClockReading& reading) {
+  return {UUIDPGetDatum(&reading.boot), !reading.has_boot};
+}
+pg::Argument booted_at_of(const pg::ClockReading& reading) {
+  return {TimestampTzGetDatum(reading.booted_at), !reading.has_boot};
 }
 
 }  // namespace
@@ -72,23 +81,31 @@ State read_state() {
   state.snapshot = pg::view_of_datum(pg::cell(0, 3).value);
   state.ingested_at = DatumGetTimestampTz(pg::cell(0, 4).value);
   state.backlog = DatumGetInt64(pg::cell(0, 5).value);
-  state.snapshot_at = DatumGetTimestampTz(pg::cell(0, 6).value);
+  state.taken.now = DatumGetTimestampTz(pg::cell(0, 6).value);
+  const pg::Cell boot = pg::cell(0, 7);
+  state.taken.has_boot = !boot.is_null;
+  if (state.taken.has_boot) {
+    state.taken.boot = *DatumGetUUIDP(boot.value);
+    state.taken.booted_at = DatumGetTimestampTz(pg::cell(0, 8).value);
+  }
   return state;
 }
 
 void write_state(const Progress& progress) {
   static pg::Statement update(
-      "UPDATE eav.flush_state SET snapshot = $2, snapshot_at = $8, "
+      "UPDATE eav.flush_state SET snapshot = $2, snapshot_at = $8, boot_id = $9, booted_at = $10, "
       "ingested_at = $3, flushes = flushes + 1, flushed = flushed + $4, "
       "projected = projected + $5, rejected = rejected + $6, "
       // The first flush after a restore from a dump finds a backlog it was not told of.
       "backlog = CASE WHEN flushes = 0 THEN (SELECT count(*) FROM eav.flush_backlog) ELSE $7 END "
       "WHERE ctid = $1 RETURNING ctid",
-      {TIDOID, PG_SNAPSHOTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID});
+      {TIDOID, PG_SNAPSHOTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
+       UUIDOID, TIMESTAMPTZOID});
   update.run({PointerGetDatum(&last_place), pg::datum_of(progress.snapshot),
               TimestampTzGetDatum(progress.ingested_at), Int64GetDatum(progress.flushed),
               Int64GetDatum(progress.projected), Int64GetDatum(progress.rejected),
-              Int64GetDatum(progress.backlog), TimestampTzGetDatum(progress.snapshot_at)});
+              Int64GetDatum(progress.backlog), TimestampTzGetDatum(progress.taken.now),
+              boot_of(progress.taken), booted_at_of(progress.taken)});
   if (SPI_processed != 1) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                     errmsg("the row of eav.flush_state has been changed by another transaction")));
@@ -108,18 +125,28 @@ void add_to_backlog(int64 count) {
 
 namespace {
 
+// The window reaches from the last flush to this moment. When the clock has been set back between
+// the two, values were accepted at times before the one, and after the other: the steady clock of
+// the machine tells how far it was set back. It cannot tell after the machine was started anew, nor
+// on a standby that lives on another one; then a clock that is behind the last flush is all that is
+// known, and what had been accepted since that flush was accepted shortly after it.
 void record_gap(const char* reason) {
   static pg::Statement record(
-      "WITH last AS (SELECT snapshot_at FROM eav.flush_state), "
-      "state AS (UPDATE eav.flush_state SET epoch = epoch + 1, snapshot_at = clock_timestamp() "
-      "RETURNING epoch, snapshot_at), "
+      "WITH last AS (SELECT snapshot_at, CASE WHEN boot_id = $3 "
+      "THEN greatest(booted_at - $4, interval '0') END AS set_back FROM eav.flush_state), "
+      "state AS (UPDATE eav.flush_state SET epoch = epoch + 1, snapshot_at = $2, boot_id = $3, "
+      "booted_at = $4 RETURNING epoch), "
       "gap AS (INSERT INTO eav.ingest_gaps (epoch, gap_start, gap_end, reason) "
-      "SELECT state.epoch, last.snapshot_at, state.snapshot_at, "
-      "$1 FROM state, last), "
+      "SELECT state.epoch, least(last.snapshot_at - coalesce(set_back, '0'), $2), "
+      "greatest($2 + coalesce(set_back, '0'), last.snapshot_at + "
+      "CASE WHEN set_back IS NULL AND last.snapshot_at > $2 THEN interval '1 minute' "
+      "ELSE interval '0' END), $1 FROM state, last), "
       "gone AS (DELETE FROM eav.staging_epoch) "
       "INSERT INTO eav.staging_epoch (epoch) SELECT epoch FROM state",
-      {TEXTOID});
-  record.run({CStringGetTextDatum(reason)});
+      {TEXTOID, TIMESTAMPTZOID, UUIDOID, TIMESTAMPTZOID});
+  const pg::ClockReading now = pg::read_clock();
+  record.run(
+      {CStringGetTextDatum(reason), TimestampTzGetDatum(now.now), boot_of(now), booted_at_of(now)});
   // Tickets carry the epoch: no other crash may make it go back.
   ForceSyncCommit();
   ereport(LOG, (errmsg("eav_ext: %s", reason),

@@ -2,7 +2,10 @@
 //
 // Values are durable when a flush that holds them has committed and its commit is on disk. Flushes
 // commit asynchronously; whoever waits writes the WAL out up to the end of the flush, and the
-// server makes one write serve all who want one at the same time.
+// server makes one write serve all who want one at the same time. Where standbys are synchronous he
+// then waits until they have it, too, in the degree that his synchronous_commit asks of his own
+// commits: otherwise a promotion could cost values that were called durable. The flush itself does
+// not wait for them, so this cannot be left to its commit.
 //
 // A parcel in the ring is flushed when its slab holds it no more: a flush releases it after its
 // commit. (A worker that leaves may have moved it to staging; then it takes one more flush.) Values
@@ -26,8 +29,13 @@
 #include "eav/settings.hpp"
 
 extern "C" {
+#include <access/xact.h>
 #include <access/xlog.h>
+#include <replication/syncrep.h>
+#include <replication/walsender.h>
+#include <replication/walsender_private.h>
 #include <storage/latch.h>
+#include <storage/lwlock.h>
 #include <storage/procarray.h>
 #include <tcop/dest.h>
 #include <tcop/tcopprot.h>
@@ -42,11 +50,14 @@ namespace {
 // nothing of requests that were made before.
 constexpr int64 look_interval = 50;
 constexpr long pause_after_wake_up = 1000;  // microseconds
+// Synchronous standbys answer within a round trip, and wake only who is in the server's own queue.
+// That queue knows no timeout.
+constexpr int64 replication_interval = 5;
 
 // Time left for a sleep, ms; 0 when the time is over.
-long next_sleep(TimestampTz deadline) {
+long next_sleep(TimestampTz deadline, int64 longest = look_interval) {
   const int64 remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-  return static_cast<long>(Min(remaining, look_interval));
+  return static_cast<long>(Min(remaining, longest));
 }
 
 // Sleeps until a flush has ended, or for a moment. False when the time is over.
@@ -62,10 +73,8 @@ bool sleep_until_flush(Door* door, TimestampTz deadline) {
 // The same in the commit callback, where nothing may end the process: the transaction has
 // committed, and its exit would abort it. What the sleep of a condition variable would do when the
 // postmaster is gone is left to the next look for interrupts, as synchronous replication does it.
-bool sleep_after_commit(Door* door, TimestampTz deadline) {
-  const long sleep = next_sleep(deadline);
+bool sleep_after_commit(long sleep) {
   if (sleep > 0) {
-    request_flush(*door, request_durable);
     const int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, sleep,
                                  PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
@@ -77,7 +86,39 @@ bool sleep_after_commit(Door* door, TimestampTz deadline) {
   return sleep > 0;
 }
 
-void write_out_flushes(const Door& door) { XLogFlush(door.flush_end); }
+// Whether all flushes up to this end of WAL are where a commit of this session would have to be.
+bool is_replicated(XLogRecPtr end) {
+  if (!SyncRepRequested() || SyncRepStandbyNames == nullptr || *SyncRepStandbyNames == '\0') {
+    return true;
+  }
+  int mode = SYNC_REP_WAIT_FLUSH;
+  if (synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE) {
+    mode = SYNC_REP_WAIT_WRITE;
+  } else if (synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY) {
+    mode = SYNC_REP_WAIT_APPLY;
+  }
+  LWLockAcquire(SyncRepLock, LW_SHARED);
+  const XLogRecPtr reached = WalSndCtl->lsn[mode];
+  LWLockRelease(SyncRepLock);
+  return reached >= end;
+}
+
+// On disk here, and on the standbys that count. False when the time is over.
+bool secure_flushes(const Door& door, TimestampTz deadline) {
+  const XLogRecPtr end = door.flush_end;
+  XLogFlush(end);
+  while (!is_replicated(end)) {
+    const long sleep = next_sleep(deadline, replication_interval);
+    if (sleep <= 0) {
+      return false;
+    }
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep,
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+  }
+  return true;
+}
 
 void warn_not_durable(const char* why) {
   ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("values are accepted and not yet durable"),
@@ -93,6 +134,22 @@ const char* interruption() {
   if (QueryCancelPending) {
     QueryCancelPending = false;
     return "The wait was ended by a request of the user.";
+  }
+  return nullptr;
+}
+
+// The same in the commit callback. Null, or why the values are not durable everywhere.
+const char* secure_after_commit(const Door& door, TimestampTz deadline) {
+  const XLogRecPtr end = door.flush_end;
+  XLogFlush(end);
+  while (!is_replicated(end)) {
+    const char* const why = interruption();
+    if (why != nullptr) {
+      return why;
+    }
+    if (!sleep_after_commit(next_sleep(deadline, replication_interval))) {
+      return "They are flushed; eav.durable_timeout is over before a synchronous standby has them.";
+    }
   }
   return nullptr;
 }
@@ -199,12 +256,11 @@ bool wait_flushed(int64 number, int64 timeout) {
     is_flushed = watch.is_flushed();
   }
   ConditionVariableCancelSleep();
-  if (is_flushed) {
-    write_out_flushes(*door);
-  } else {
+  const bool is_secure = is_flushed && secure_flushes(*door, deadline);
+  if (!is_secure) {
     door->counters.timeouts.fetch_add(1);
   }
-  return is_flushed;
+  return is_secure;
 }
 
 void wait_after_commit(Door* door, const Commit& commit) {
@@ -220,13 +276,19 @@ void wait_after_commit(Door* door, const Commit& commit) {
   const TimestampTz deadline =
       TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings.durable_timeout);
   door->counters.waits.fetch_add(1);
-  const char* interrupted = nullptr;
-  bool is_in_time = true;
+  const char* why_not = nullptr;
   for (;;) {
     // Again for each sleep: who has been woken is no longer on the list.
     ConditionVariablePrepareToSleep(&door->flushed);
-    if (is_durable(*door, commit, begun) || (interrupted = interruption()) != nullptr ||
-        !(is_in_time = sleep_after_commit(door, deadline))) {
+    if (is_durable(*door, commit, begun) || (why_not = interruption()) != nullptr) {
+      break;
+    }
+    const long sleep = next_sleep(deadline);
+    if (sleep > 0) {
+      request_flush(*door, request_durable);
+    }
+    if (!sleep_after_commit(sleep)) {
+      why_not = "eav.durable_timeout is over.";
       break;
     }
     ConditionVariableCancelSleep();
@@ -235,12 +297,13 @@ void wait_after_commit(Door* door, const Commit& commit) {
     pg_usleep(pause_after_wake_up);
   }
   ConditionVariableCancelSleep();
-  if (interrupted == nullptr && is_in_time) {
-    write_out_flushes(*door);
-    return;
+  if (why_not == nullptr) {
+    why_not = secure_after_commit(*door, deadline);
   }
-  door->counters.timeouts.fetch_add(1);
-  warn_not_durable(interrupted != nullptr ? interrupted : "eav.durable_timeout is over.");
+  if (why_not != nullptr) {
+    door->counters.timeouts.fetch_add(1);
+    warn_not_durable(why_not);
+  }
 }
 
 }  // namespace eav::ingest

@@ -35,19 +35,19 @@ Rejection read_value(const EventReader::Value& from, StagedRow& row) {
 
 }  // namespace
 
-void read_events(std::span<const uint8> parcel, TupleDesc description,
+void read_events(ParcelReader& parcel, uint64 most, TupleDesc description,
                  core::ArenaVector<StagedRow>& rows, Rejects& rejects) {
-  const ParcelHeader header = header_of(parcel);
-  if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(header.function))) {
+  if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(parcel.header.function))) {
     ereport(LOG, (errmsg("eav_ext: values for an extension that has been dropped are discarded")));
+    parcel.values_left = 0;
     return;
   }
-  EventReader reader = events_of(parcel);
   EventReader::Value value;
   EventReader::Reject event;
-  for (;;) {
-    const EventReader::Kind kind = reader.next(value, event);
+  for (; most > 0 && parcel.values_left > 0; --most, --parcel.values_left) {
+    const EventReader::Kind kind = parcel.events.next(value, event);
     if (kind == EventReader::Kind::end) {
+      parcel.values_left = 0;
       return;
     }
     if (kind == EventReader::Kind::reject) {
@@ -57,7 +57,7 @@ void read_events(std::span<const uint8> parcel, TupleDesc description,
     StagedRow row{};
     row.origin = Origin::ring;
     row.tenant_id = value.tenant_id;
-    row.writer_tenant = header.writer_tenant;
+    row.writer_tenant = parcel.header.writer_tenant;
     row.entity_id = value.entity_id;
     row.entity = value.entity;
     row.version.observed_at = value.observed_at;

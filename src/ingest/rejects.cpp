@@ -4,14 +4,15 @@
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"
+#include "eav/settings.hpp"
 
 namespace eav::ingest {
 
 namespace {
 
 // One INSERT takes at most this many rows and, but for its last row, this much payload.
-constexpr std::size_t piece_rows = 5000;
-constexpr Size piece_bytes = Size{64} * 1024 * 1024;
+constexpr std::size_t piece_rows = 2000;
+Size piece_bytes() { return static_cast<Size>(settings.flush_memory) * 1024 / 8; }
 
 struct Piece {
   Datum tenants[piece_rows];
@@ -104,7 +105,7 @@ void write_rejects(const Rejects& rejects) {
     piece->payloads[piece->rows] = JsonbPGetDatum(payload);
     piece->rows += 1;
     piece->bytes += VARSIZE(payload);
-    if (piece->rows == piece_rows || piece->bytes >= piece_bytes) {
+    if (piece->rows == piece_rows || piece->bytes >= piece_bytes()) {
       write_piece(*piece);
       MemoryContextReset(context);
     }

@@ -33,7 +33,8 @@ void write(std::span<const uint8> parcel) {
   Rejects rejects(arena);
   const int slot = current_slot();
   Relation const leaf = open_leaf_for_writing(slot);
-  read_events(parcel, RelationGetDescr(leaf), rows, rejects);
+  ParcelReader reader(parcel);
+  read_events(reader, reader.values_left, RelationGetDescr(leaf), rows, rejects);
   if (!rows.empty()) {
     Source source{rows.span(), UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId())),
                   Int16GetDatum(slot)};

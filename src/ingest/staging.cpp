@@ -31,6 +31,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <catalog/heap.h>
@@ -72,11 +73,14 @@ bool is_drained(Relation leaf, const core::SnapshotView& flushed) {
 
 void try_to_empty(Relation leaf, const core::SnapshotView& flushed) {
   const Oid oid = RelationGetRelid(leaf);
+  EAV_STOP_POINT("rotate_before_lock");
   if (!ConditionalLockRelationOid(oid, AccessExclusiveLock)) {
     return;
   }
   if (is_drained(leaf, flushed)) {
+    EAV_STOP_POINT("rotate_before_truncate");
     heap_truncate_one_rel(leaf);
+    EAV_STOP_POINT("rotate_after_truncate");
   }
   // Nothing of it waits for our commit.
   UnlockRelationOid(oid, AccessExclusiveLock);
@@ -149,6 +153,7 @@ void rotate(const Leaves& leaves, const core::SnapshotView& flushed) {
     }
   }
   if (empty >= 0 && is_due(RelationGetNumberOfBlocks(leaves.relations[current]))) {
+    EAV_STOP_POINT("rotate_before_switch");
     DirectFunctionCall2(setval_oid, ObjectIdGetDatum(pg::relation_oid("staging_slot_seq")),
                         Int64GetDatum(empty));
     last_rotation = GetCurrentTimestamp();
@@ -174,7 +179,7 @@ EAV_FUNCTION(eav_staging_slot) {
   PG_RETURN_INT16(static_cast<int16>(*slot));
 }
 
-EAV_FUNCTION(eav_is_valid_name) {
+EAV_UNCHECKED_FUNCTION(eav_is_valid_name) {
   const text* const name = PG_GETARG_TEXT_PP(0);
   PG_RETURN_BOOL(eav::core::check_name({VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}) ==
                  eav::core::NameStatus::ok);

@@ -33,6 +33,7 @@
 #include "eav/pg/memory.hpp"
 #include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav::ingest {
 
@@ -110,7 +111,9 @@ Commit publish() {
     commit.last = call.parcel;
   }
   if (first != core::Ring::none) {
+    EAV_STOP_POINT_IN_COMMIT("publish_before_push");
     ring()->publish(calls.queue, first);
+    EAV_STOP_POINT_IN_COMMIT("publish_before_leave");
   }
   return commit;
 }
@@ -249,6 +252,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
   if (stored) {
     call.parcel = *stored;
     calls.items.push_back(call);
+    EAV_STOP_POINT("ingest_after_store");
     return ticket_number(
         core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head));
   }

@@ -22,8 +22,8 @@ using pg::OnLock;
 
 namespace {
 
-// New rows are inserted in pieces of at most this many.
-constexpr std::size_t insert_piece = 10000;
+// New rows are inserted in pieces of at most this many: each is there in three forms meanwhile.
+constexpr std::size_t insert_piece = 2000;
 
 struct Group {
   int64 tenant_id;
@@ -229,13 +229,14 @@ int64 project(std::span<const RowPointer> rows, OnLock on_lock,
 
   core::ArenaVector<Group*> missing = missing_of(groups);
   if (!missing.empty()) {
-    register_entities({missing.data(), missing.size()}, on_lock);
+    pg::in_pieces<Group*>(missing.span(), insert_piece, [on_lock](std::span<Group* const> piece) {
+      register_entities(piece, on_lock);
+    });
     missing = missing_of(groups);
   }
-  for (std::size_t at = 0; at < missing.size(); at += insert_piece) {
-    insert_rows({missing.data() + at, std::min(insert_piece, missing.size() - at)}, on_lock,
-                written);
-  }
+  pg::in_pieces<Group*>(missing.span(), insert_piece, [&](std::span<Group* const> groups_of_piece) {
+    insert_rows(groups_of_piece, on_lock, written);
+  });
   if (!missing_of(groups).empty()) {
     update_existing(groups, on_lock, written);
   }

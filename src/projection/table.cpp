@@ -17,6 +17,7 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
+#include "eav/settings.hpp"
 
 extern "C" {
 #include <commands/trigger.h>
@@ -42,15 +43,19 @@ struct EntityHash {
   }
 };
 
-// About 64 bytes each; when it is full it starts anew.
-constexpr std::size_t max_places = 500000;
+// When they take a quarter of eav.flush_memory, they start anew.
+constexpr std::size_t place_bytes = 64;
+std::size_t max_places() {
+  return static_cast<std::size_t>(settings.flush_memory) * 1024 / 4 / place_bytes;
+}
+
 using Places = std::unordered_map<EntityId, ItemPointerData, EntityHash>;
 
 // On the heap for the life of the backend, like the registry's cache.
 Places& places_in(Oid relation) {
   static Places* const places = new Places;
   static Oid of_relation = InvalidOid;
-  if (of_relation != relation || places->size() >= max_places) {
+  if (of_relation != relation || places->size() >= max_places()) {
     places->clear();
     of_relation = relation;
   }

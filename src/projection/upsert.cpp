@@ -15,6 +15,7 @@
 #include "eav/pg/spi.hpp"
 #include "eav/pg/unique_index.hpp"
 #include "eav/settings.hpp"
+#include "eav/stop_point.hpp"
 
 namespace eav::projection {
 
@@ -162,7 +163,9 @@ void write(flush::Rows& rows) {
   const auto order = flush::set_arrival(rows, ingested_at);
   next_arrival = ingested_at;
   core::ArenaVector<RowPointer> blocked(arena);
+  EAV_STOP_POINT("upsert_before_history");
   flush::write_history(rows.span(), order.span());
+  EAV_STOP_POINT("upsert_before_projection");
   flush::write_projection(rows.span(), order.span(), pg::OnLock::wait, blocked);
   if (!blocked.empty() || !held_up.empty()) {
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -4,7 +4,7 @@
 #include "eav/pg/guard.hpp"
 #include "eav/pg/memory.hpp"
 
-EAV_FUNCTION(eav_projection_versions) {
+EAV_UNCHECKED_FUNCTION(eav_projection_versions) {
   using eav::core::AttributeVersion;
   FuncCallContext* calls = nullptr;
   if (SRF_IS_FIRSTCALL()) {

@@ -34,7 +34,7 @@ void keep(Newest& newest, Datum value, const core::Version& version, MemoryConte
 
 }  // namespace eav::query
 
-EAV_FUNCTION(eav_newest_add) {
+EAV_UNCHECKED_FUNCTION(eav_newest_add) {
   using eav::query::Newest;
   MemoryContext const context = eav::query::context_of(fcinfo);
   auto* newest = PG_ARGISNULL(0) ? nullptr : reinterpret_cast<Newest*>(PG_GETARG_POINTER(0));
@@ -50,7 +50,7 @@ EAV_FUNCTION(eav_newest_add) {
   PG_RETURN_POINTER(newest);
 }
 
-EAV_FUNCTION(eav_newest_value) {
+EAV_UNCHECKED_FUNCTION(eav_newest_value) {
   const auto* const newest =
       PG_ARGISNULL(0) ? nullptr : reinterpret_cast<const eav::query::Newest*>(PG_GETARG_POINTER(0));
   if (newest == nullptr || newest->value == nullptr) {

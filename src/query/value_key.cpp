@@ -61,7 +61,7 @@ bytea* bytea_of(const core::ValueKey& key) {
 
 }  // namespace eav::query
 
-EAV_FUNCTION(eav_value_key) {
+EAV_UNCHECKED_FUNCTION(eav_value_key) {
   Jsonb* const value = PG_GETARG_JSONB_P(0);
   PG_RETURN_BYTEA_P(eav::query::bytea_of(eav::query::key_of(eav::pg::json_value(value))));
 }

@@ -24,6 +24,7 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
+#include "eav/pg/library.hpp"
 #include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/worker/job.hpp"
@@ -90,11 +91,12 @@ bool start_builder(FullTransactionId after) {
   return RegisterDynamicBackgroundWorker(&worker, nullptr);
 }
 
-// With the rights of the extension's owner; ends the process when the extension is gone. Without a
-// restricted context, which must not outlast a transaction: a build has several of them.
+// With the rights of the extension's owner; ends the process when the extension is gone or of
+// another version. Without a restricted context, which must not outlast a transaction: a build has
+// several of them.
 void become_owner_or_leave() {
   const Oid table = pg::find_relation("attribute_indexes");
-  if (!OidIsValid(table)) {
+  if (!OidIsValid(table) || !pg::is_sql_ours()) {
     proc_exit(0);
   }
   SetUserIdAndSecContext(pg::owner_of(table), 0);

@@ -2,6 +2,7 @@
 
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
+#include "eav/pg/library.hpp"
 #include "eav/pg/owner.hpp"
 #include "eav/worker/worker.hpp"
 
@@ -59,6 +60,12 @@ void begin(const char* activity) {
 void begin_as_owner(const char* table, const char* activity) {
   begin(activity);
   leave_if_not_needed();
+  if (!pg::is_sql_ours()) {
+    ereport(LOG, (errmsg("eav_ext flush worker leaves: the extension is of another version now"),
+                  errdetail("It is of version %s, and the library of version %s.",
+                            pg::sql_version(), pg::library_version)));
+    proc_exit(1);
+  }
   // A rollback gives back the rights of the worker.
   SetUserIdAndSecContext(pg::owner_of(pg::relation_oid(table)), SECURITY_LOCAL_USERID_CHANGE);
 }
@@ -98,6 +105,27 @@ void leave_if_not_needed() {
   if (!become_the_worker()) {
     proc_exit(0);
   }
+}
+
+bool is_sql_ours() {
+  begin("looking at the version of the extension");
+  leave_if_not_needed();
+  const bool is_ours = pg::is_sql_ours();
+  if (!is_ours) {
+    static bool has_reported = false;
+    if (!has_reported) {
+      ereport(
+          LOG,
+          (errmsg("eav_ext flush worker waits: the extension is of version %s, and its library of "
+                  "version %s",
+                  pg::sql_version(), pg::library_version),
+           errhint("Run ALTER EXTENSION eav_ext UPDATE, or restart the server if that has been "
+                   "done already.")));
+    }
+    has_reported = true;
+  }
+  end();
+  return is_ours;
 }
 
 ingest::Door* attach_door() {

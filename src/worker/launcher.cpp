@@ -84,6 +84,9 @@ bool start_missing(List** started) {
 }  // namespace
 
 void register_launcher() {
+  if (IsBinaryUpgrade) {
+    return;
+  }
   BackgroundWorker launcher = {};
   launcher.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
   launcher.bgw_start_time = BgWorkerStart_ConsistentState;

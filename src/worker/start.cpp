@@ -33,6 +33,10 @@ LOCKTAG worker_tag(Oid database) {
 }  // namespace
 
 bool start_worker(Oid database, FullTransactionId after) {
+  // pg_upgrade wants to be alone.
+  if (IsBinaryUpgrade) {
+    return true;
+  }
   BackgroundWorker worker = {};
   worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
   worker.bgw_start_time = BgWorkerStart_ConsistentState;
@@ -70,7 +74,8 @@ bool is_worker_running(Oid database) {
 
 }  // namespace eav::worker
 
-EAV_FUNCTION(eav_start_worker) {
+// Of any version: the worker itself waits for SQL of its version.
+EAV_UNCHECKED_FUNCTION(eav_start_worker) {
   const FullTransactionId after = GetTopFullTransactionIdIfAny();
   const bool is_running = eav::worker::is_worker_running(MyDatabaseId);
   if (is_running && !FullTransactionIdIsValid(after)) {

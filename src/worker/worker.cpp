@@ -7,6 +7,10 @@
 // pg_terminate_backend()), and to make room for a DROP DATABASE or CREATE DATABASE ... TEMPLATE,
 // which both want the database without users and hold a lock that the worker looks for.
 //
+// It works only with SQL of the version of its library. When that is another at the start, it waits
+// for it; when that becomes another, it leaves with code 1: the next one may find a newer library
+// on disk, or waits.
+//
 // Work: every eav.flush_interval a tick, or at once when somebody waits for a flush or the ring is
 // filling. A tick looks at a few numbers in shared memory; only when a transaction has ended
 // since the last flush, the ring holds parcels, somebody waits, or something remains to be done,
@@ -38,6 +42,7 @@
 #include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
 #include "eav/stats/reads.hpp"
+#include "eav/stop_point.hpp"
 #include "eav/worker/index_builder.hpp"
 #include "eav/worker/pulse.hpp"
 
@@ -291,6 +296,28 @@ void wait_for_end_of(FullTransactionId after) {
   }
 }
 
+void reload_if_wanted() {
+  if (ConfigReloadPending) {
+    ConfigReloadPending = false;
+    ProcessConfigFile(PGC_SIGHUP);
+  }
+}
+
+// After an update of the software, until that of the extension.
+void wait_for_our_sql() {
+  Trouble trouble;
+  for (bool is_ours = false; !is_ours;) {
+    attempt(trouble, [&] { is_ours = is_sql_ours(); });
+    if (ShutdownRequestPending || (!is_ours && somebody_wants_the_database())) {
+      proc_exit(1);
+    }
+    if (!is_ours) {
+      sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), yield_check_interval), Loop());
+      reload_if_wanted();
+    }
+  }
+}
+
 bool is_server_stopping() {
   char line[MAXPGPATH] = "";
   FILE* const file = AllocateFile("postmaster.pid", "r");
@@ -323,9 +350,15 @@ void move_ring_to_staging(Loop& loop) {
   const uint64 number = flush::begin_flush(loop.door);
   flush::take_published(loop.door);
   const flush::RingBatch ring = flush::read_ring(loop.door, 0);
-  for (const flush::ParcelBytes& parcel : ring.parcels) {
-    ingest::spill(parcel.bytes);
+  MemoryContext const context =
+      AllocSetContextCreate(CurrentMemoryContext, "eav parcel", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext const caller = MemoryContextSwitchTo(context);
+  for (const flush::RingParcel& parcel : ring.parcels) {
+    ingest::spill(flush::copy_of(parcel));
+    MemoryContextReset(context);
   }
+  MemoryContextSwitchTo(caller);
+  MemoryContextDelete(context);
   flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0, true, 0});
   end();
   ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
@@ -340,6 +373,7 @@ void mark_ring_empty() {
 // Before the worker leaves.
 void flush_what_is_left(Loop& loop) {
   close_door(loop);
+  EAV_STOP_POINT("worker_after_close");
   if (loop.door != nullptr) {
     wait_for_producers(loop);
   }
@@ -510,6 +544,7 @@ void eav_worker_main(Datum argument) {
     proc_exit(0);
   }
   eav::pg::guarded([] {
+    wait_for_our_sql();
     Loop loop;
     run_standby(loop);
     run(loop);

@@ -31,16 +31,18 @@ in_schedule() {
 shopt -s nullglob
 in_schedule test/regress/sql sql expected
 in_schedule test/isolation/specs spec test/isolation/expected
+in_schedule test/stop_points/specs spec test/stop_points/expected
 
 while read -r file; do
     case $file in
         test/regress/sql/*.sql | test/pgtap/*.sql | test/isolation/specs/*.spec) ;;
-        test/tap/t/*.pl | test/unit/*.cpp | test/fuzz/*_fuzz.cpp) ;;
+        test/stop_points/specs/*.spec | test/stop_points/setup.sql) ;;
+        test/tap/t/*.pl | test/unit/*.cpp | test/fuzz/*_fuzz.cpp | test/chaos/chaos.pl) ;;
         test/bench/* | test/data/* | test/fuzz/corpus/*) ;; # not tests
         *) complain "$file is where no suite looks" ;;
     esac
 done < <(find test -type f '(' -name '*.sql' -o -name '*.spec' -o -name '*.pl' -o -name '*.t' -o -name '*.cpp' ')')
 # The patterns above hold for a file directly in its folder.
-find test/pgtap test/unit test/tap/t test/regress/sql test/isolation/specs -mindepth 2 -type f 2>/dev/null |
+find test/pgtap test/unit test/tap/t test/regress/sql test/isolation/specs test/stop_points/specs -mindepth 2 -type f 2>/dev/null |
     grep . && complain "these are deeper than a suite looks"
 exit $status

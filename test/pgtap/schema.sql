@@ -23,7 +23,7 @@ SELECT shape_is('eav.entity_values_ts', 'tenant_id bigint!, entity_id bigint!, o
 SELECT shape_is('eav.entity_values_ingest', 'xact xid8!, slot smallint!, cleared boolean!, attribute_id integer, tenant_id bigint, entity_id bigint, observed_at timestamp with time zone, value_int bigint, value_float double precision, value_time timestamp with time zone, value_bool boolean, value_text text, value_numeric numeric, value_json jsonb, entity text, attribute text, value text');
 SELECT shape_is('eav.entity_jsonb', 'tenant_id bigint!, entity_id bigint!, hot_attrs jsonb!, live_attrs jsonb!, versions bytea!, updated_at timestamp with time zone!');
 SELECT shape_is('eav.partition_policy', 'only_row boolean!, partition_interval interval!, premake integer!, retention interval');
-SELECT shape_is('eav.flush_state', 'only_row boolean!, snapshot pg_snapshot!, snapshot_at timestamp with time zone!, ingested_at timestamp with time zone!, epoch bigint!, flushes bigint!, flushed bigint!, projected bigint!, rejected bigint!, backlog bigint!');
+SELECT shape_is('eav.flush_state', 'only_row boolean!, snapshot pg_snapshot!, snapshot_at timestamp with time zone!, ingested_at timestamp with time zone!, epoch bigint!, flushes bigint!, flushed bigint!, projected bigint!, rejected bigint!, backlog bigint!, boot_id uuid, booted_at timestamp with time zone');
 SELECT shape_is('eav.staging_epoch', 'epoch bigint!, ring bigint');
 SELECT shape_is('eav.nodes', 'node_id text!, node_type text!, conninfo text, replication_name text, read_path text, is_enabled boolean!');
 SELECT shape_is('eav.freshness_budget', 'read_path text!, node_type text!, target_lag interval!, max_lag interval!, consistency text!, fallback text!, retry_after interval, is_default boolean!');

@@ -42,7 +42,7 @@ command_python() {
 }
 command_node() {
     local node
-    node=$(find_node || install_node_module && find_node) ||
+    node=$(find_node || { install_node_module && find_node; }) ||
         { skip node "no node has the module pg, and npm cannot install it" && return 1; }
     command=(env "NODE_PATH=$NODE_MODULES" "$node" docs/examples/node/read.js)
 }

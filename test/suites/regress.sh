@@ -29,5 +29,6 @@ run_pg_regress() { # LABEL PROGRAM INPUT_DIR DATABASE [OPTION ...]
 # "test x ... ok 5 ms" up to version 15, "ok 1 - x 5 ms" since 16.
 verdicts() { # LOG
     sed -nE -e 's/^(test | {5})([^ ]+) +\.\.\. (ok|FAILED).*/\3 \2/p' \
-        -e 's/^(not )?ok +[0-9]+ +[-+] +([^ ]+) .*/\1ok \2/p' "$1"
+        -e 's/^(ok) +[0-9]+ +[-+] +([^ ]+) .*/\1 \2/p' \
+        -e 's/^not ok +[0-9]+ +[-+] +([^ ]+) .*/FAILED \1/p' "$1"
 }

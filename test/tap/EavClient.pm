@@ -90,6 +90,16 @@ sub ask
 	return join "\n", map { join '|', map { $_ // '' } @$_ } @{ $result->{rows} };
 }
 
+# COPY FROM STDIN with its data. What comes after a COPY that fails is ignored by the server.
+sub copy
+{
+	my ($self, $sql, $data) = @_;
+	local $SIG{PIPE} = 'IGNORE';
+	$self->send($sql);
+	$self->_write('d' . pack('N', 4 + length $data) . $data . 'c' . pack 'N', 4);
+	return $self->result;
+}
+
 # SQLSTATE of the error that the statement ends with, or ''.
 sub sqlstate
 {

@@ -187,6 +187,34 @@ TEST(BatchEnd, TakesTheRingInItsPlaceAmongStagedTransactions) {
   }
 }
 
+TEST(BatchEnd, IsTheSameWhenLateOnesAreForgotten) {
+  EAV_RANDOM(random);
+  for (int round = 0; round < 5000; ++round) {
+    test::CountingArena memory;
+    ArenaVector<TransactionCount> kept(memory.arena());
+    std::vector<TransactionCount> all;
+    std::vector<TransactionCount> ring;
+    const auto most = static_cast<std::uint64_t>(random.between(1, 40));
+    for (std::int64_t pieces = random.between(0, 40); pieces > 0; --pieces) {
+      const TransactionCount count{static_cast<std::uint64_t>(random.between(1, 30)),
+                                   static_cast<std::uint64_t>(random.between(1, 10))};
+      all.push_back(count);
+      kept.push_back(count);
+      if (random.chance(0.3)) {
+        forget_late(kept, most);
+        ASSERT_LE(kept.size(), most + 2);
+      }
+    }
+    for (std::uint64_t xid = 1; random.chance(0.7); xid += random.between(0, 9)) {
+      ring.push_back({xid, static_cast<std::uint64_t>(random.between(1, 10))});
+    }
+    const BatchEnd expected = end_batch(all, ring, most);
+    const BatchEnd end = end_batch(kept.span(), ring, most);
+    ASSERT_EQ(end.limit, expected.limit);
+    ASSERT_EQ(end.ring, expected.ring);
+  }
+}
+
 TEST(BatchEnd, IsThatOfOneListInOrderOfArrival) {
   EAV_RANDOM(random);
   for (int round = 0; round < 5000; ++round) {

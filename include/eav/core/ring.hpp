@@ -73,6 +73,8 @@ class Ring {
   std::uint64_t sequence_of(std::uint32_t head) const noexcept;
   std::uint32_t next_of(std::uint32_t head) const noexcept;  // the parcel appended to it, or none
   void copy_out(std::uint32_t head, std::uint8_t* bytes) const noexcept;  // bytes_of() of them
+  // Its first bytes, as many as asked for, bytes_of() at most.
+  void copy_beginning(std::uint32_t head, std::span<std::uint8_t> bytes) const noexcept;
 
   // Gives back the slabs of one parcel. By its owner, or by who has taken it.
   void release(std::uint32_t head) noexcept;

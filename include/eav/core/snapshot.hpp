@@ -46,6 +46,11 @@ struct TransactionCount {
   std::uint64_t rows;
 };
 
+// Forgets what cannot be in a batch of at most max_rows: of the counts, one for each transaction is
+// left, sorted, max_rows + 2 at most. Rows of those that have been forgotten may be counted later
+// on.
+void forget_late(ArenaVector<TransactionCount>& counts, std::uint64_t max_rows);
+
 // Where a batch ends.
 struct BatchEnd {
   std::uint64_t limit;  // the first staged id that must wait, or UINT64_MAX

@@ -19,8 +19,8 @@ struct Page {
   std::span<HeapTuple> tuples;  // in the current memory context
   TupleDesc description;
 };
-// The next rows in order of backlog_id, after the given one.
-Page read(int64 after, int64 most);
+// The next piece in order of backlog_id, after the given one.
+Page read(int64 after);
 void remove(std::span<const int64> backlog_ids);
 
 }  // namespace eav::flush::backlog

@@ -6,20 +6,25 @@
 #include "eav/core/arena.hpp"
 #include "eav/core/snapshot.hpp"
 #include "eav/ingest/door.hpp"
+#include "eav/ingest/parcel.hpp"
 
 namespace eav::flush {
 
-// In the memory context that was current when it was read.
-struct ParcelBytes {
-  std::span<const uint8> bytes;
+// In the ring.
+struct RingParcel {
+  uint32 head;
   uint64 order;  // the staged transaction before which it came
+  ingest::ParcelHeader header;
+  std::size_t bytes() const { return ingest::ring()->bytes_of(head); }
 };
+// A copy in the current memory context.
+std::span<const uint8> copy_of(const RingParcel& parcel);
 
 struct RingBatch {
-  core::ArenaVector<ParcelBytes> parcels;  // in the order of their arrival
-  uint64 values;                           // in them
-  bool has_more;                           // parcels are left for the next flush
-  uint64 next_order;                       // of the first of them
+  core::ArenaVector<RingParcel> parcels;  // in the order of their arrival
+  uint64 values;                          // in them
+  bool has_more;                          // parcels are left for the next flush
+  uint64 next_order;                      // of the first of them
 };
 
 // All under the flush lock. The door may be null, and then nothing happens.

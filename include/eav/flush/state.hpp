@@ -3,13 +3,14 @@
 
 #include "eav/core/snapshot.hpp"
 #include "eav/ingest/door.hpp"
+#include "eav/pg/clock.hpp"
 #include "eav/pg/postgres.hpp"
 
 namespace eav::flush {
 
 struct State {
   core::SnapshotView snapshot;
-  TimestampTz snapshot_at;  // what was committed by then has been flushed
+  pg::ClockReading taken;   // what was committed by then has been flushed
   TimestampTz ingested_at;  // the highest given out
   int64 backlog;
   bool is_committed;  // false when the current transaction wrote it
@@ -25,7 +26,7 @@ bool holds_flush_lock();
 State read_state();
 struct Progress {
   core::SnapshotView snapshot;
-  TimestampTz snapshot_at;
+  pg::ClockReading taken;
   TimestampTz ingested_at;
   int64 flushed;
   int64 projected;

@@ -32,8 +32,16 @@ inline ParcelHeader header_of(std::span<const uint8> parcel) {
 inline void set_header(std::span<uint8> parcel, const ParcelHeader& header) {
   memcpy(parcel.data(), &header, sizeof(header));
 }
-inline core::EventReader events_of(std::span<const uint8> parcel) {
-  return core::EventReader(parcel.subspan(sizeof(ParcelHeader)));
-}
+// What a flush has read of a parcel, and what not yet.
+struct ParcelReader {
+  explicit ParcelReader(std::span<const uint8> parcel)
+      : header(header_of(parcel)),
+        events(parcel.subspan(sizeof(ParcelHeader))),
+        values_left(header.values) {}
+
+  ParcelHeader header;
+  core::EventReader events;
+  uint64 values_left;  // and rejected events
+};
 
 }  // namespace eav::ingest

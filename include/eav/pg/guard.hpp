@@ -11,6 +11,7 @@
 #include <new>
 
 #include "eav/core/error.hpp"
+#include "eav/pg/library.hpp"
 #include "eav/pg/postgres.hpp"
 
 namespace eav::pg {
@@ -46,13 +47,22 @@ auto guarded(Body&& body) -> decltype(body()) {
 
 }  // namespace eav::pg
 
-// Defines a function callable from SQL: EAV_FUNCTION(eav_name) { ... fcinfo ... }
-#define EAV_FUNCTION(name)                                        \
-  static Datum name##_body(FunctionCallInfo fcinfo);              \
-  extern "C" {                                                    \
-  PGDLLEXPORT PG_FUNCTION_INFO_V1(name);                          \
-  PGDLLEXPORT Datum name(FunctionCallInfo fcinfo) {               \
-    return eav::pg::guarded([&] { return name##_body(fcinfo); }); \
-  }                                                               \
-  }                                                               \
+// Defines a function callable from SQL: EAV_FUNCTION(eav_name) { ... fcinfo ... }. It raises an
+// error when the SQL in the database is not of the version of this library.
+#define EAV_FUNCTION(name) EAV_GUARDED_FUNCTION(name, eav::pg::check_sql())
+// The same for what has to work in between: functions whose answer depends on their arguments
+// alone, for they are in constraints and indexes.
+#define EAV_UNCHECKED_FUNCTION(name) EAV_GUARDED_FUNCTION(name, static_cast<void>(0))
+
+#define EAV_GUARDED_FUNCTION(name, check)            \
+  static Datum name##_body(FunctionCallInfo fcinfo); \
+  extern "C" {                                       \
+  PGDLLEXPORT PG_FUNCTION_INFO_V1(name);             \
+  PGDLLEXPORT Datum name(FunctionCallInfo fcinfo) {  \
+    return eav::pg::guarded([&] {                    \
+      check;                                         \
+      return name##_body(fcinfo);                    \
+    });                                              \
+  }                                                  \
+  }                                                  \
   static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

@@ -20,7 +20,8 @@ struct SharedArea {
 void request_shared_memory(std::span<SharedArea* const> areas);
 
 // The area, made by the first process that asks when the library was not preloaded; null when it
-// needs that. Raises out_of_memory when the server's reserve is exhausted.
+// needs that. Raises out_of_memory when the server's reserve is exhausted, and
+// object_not_in_prerequisite_state when a library of another version has made it.
 void* shared_memory(SharedArea& area);
 
 }  // namespace eav::pg

@@ -1,8 +1,10 @@
 // Prepared statements of our own, run through SPI.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <span>
 #include <utility>
 
 #include "eav/pg/postgres.hpp"
@@ -52,5 +54,23 @@ Datum make_array(const Datum* elements, const bool* nulls, std::size_t count, Oi
 
 // Sets a setting until the surrounding GUC nest level ends.
 void set_local(const char* name, const char* value);
+
+// Within an SPI connection: body(span) for the elements, so many at a time, in memory that is
+// released after each call, with the results of its statements.
+template <typename Element, typename Body>
+void in_pieces(std::span<const Element> elements, std::size_t most, Body&& body) {
+  MemoryContext const context =
+      AllocSetContextCreate(CurrentMemoryContext, "eav part of a batch", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext const caller = CurrentMemoryContext;
+  for (std::size_t at = 0; at < elements.size(); at += most) {
+    SPI_connect();
+    MemoryContextSwitchTo(context);
+    body(elements.subspan(at, std::min(most, elements.size() - at)));
+    MemoryContextSwitchTo(caller);
+    SPI_finish();
+    MemoryContextReset(context);
+  }
+  MemoryContextDelete(context);
+}
 
 }  // namespace eav::pg

@@ -14,12 +14,16 @@ void pin_settings();
 // of the worker, which may do everything: not for work on tables.
 void begin(const char* activity);
 // The same, with the rights of the owner of a table of ours, up to and including the commit:
-// deferred triggers run then. Ends the process when the database has no extension.
+// deferred triggers run then. Ends the process when the database has no extension, or one of
+// another version.
 void begin_as_owner(const char* table, const char* activity);
 void end();
 
 // Within a transaction: ends the process when the database has no extension.
 void leave_if_not_needed();
+// Outside of a transaction: whether the extension is of the version of this library; says once in
+// the log that it is not.
+bool is_sql_ours();
 // Within a transaction: the door of the database, attached to this worker; null when there is none
 // to be had.
 ingest::Door* attach_door();

@@ -127,6 +127,14 @@ CALL stage(1234);
 SELECT flushed, projected BETWEEN 2 AND 13, rejected FROM flush();
 RESET eav.flush_batch_values;
 
+-- So is it with pieces of eav.flush_memory: some thousands of such values fit into the least there is.
+SHOW eav.flush_memory;
+SET eav.flush_memory = '4MB';
+CALL stage(20000);
+SELECT flushed, projected BETWEEN 2 AND 10, rejected FROM flush();
+RESET eav.flush_memory;
+SELECT left(error_of(format('SET eav.flush_memory = %L', value)), 5) FROM unnest('{4095kB,-1,much}'::text[]) AS value;
+
 -- The rows of the calling transaction and of its savepoints are left for a later flush.
 BEGIN;
 INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value)

@@ -110,8 +110,13 @@ FROM unnest(ARRAY[nested(63, '{"entity":"deep","attributes":{"deep":%s}}'),
 SELECT error_of(format('SELECT eav.ingest(%L::jsonb)', nested(63, '{"entity":"deep","attributes":{"deep":%s}}')));
 
 -- Size.
+-- What the server says about a limit differs between its versions.
+SELECT name, min_val, max_val, unit FROM pg_settings
+WHERE name IN ('eav.max_payload_bytes', 'eav.durable_timeout') ORDER BY name;
+\set VERBOSITY sqlstate
 SET eav.max_payload_bytes = 1023;
 SET eav.max_payload_bytes = '256.1MB';
+\set VERBOSITY default
 SET eav.max_payload_bytes = 1024;
 SHOW eav.max_payload_bytes;
 SELECT error_of(format('SELECT eav.ingest(%s)', payload))
@@ -140,10 +145,12 @@ SET eav.tenant_id = '9223372036854775808';
 SET eav.tenant_id = '-9223372036854775808';
 SET eav.tenant_id = '';
 SHOW eav.tenant_id;
+\set VERBOSITY sqlstate
 SET eav.durable_timeout = 0;
 SET eav.durable_timeout = '1h';
 SET eav.durable_timeout = '1h 1ms';
 SET eav.durable_timeout = 3600001;
+\set VERBOSITY default
 RESET eav.durable_timeout;
 SHOW eav.durable_timeout;
 SET eav.ring_size = '1MB';

@@ -87,8 +87,10 @@ SELECT count(*) FROM eav._history_partitions();
 SELECT eav._ensure_partitions();
 SELECT eav.run_maintenance();
 SELECT count(*) FROM eav._history_partitions();
-SELECT control, partition_type, partition_interval, premake, retention, infinite_time_partitions,
-       automatic_maintenance FROM part_config WHERE parent_table = 'eav.entity_values_ts';
+-- pg_partman 4 calls native what is range since 5.
+SELECT control, replace(partition_type, 'native', 'range') AS partition_type, partition_interval, premake,
+       retention, infinite_time_partitions, automatic_maintenance
+FROM part_config WHERE parent_table = 'eav.entity_values_ts';
 -- Partitions belong to the user, not to the extension: pg_dump takes them along.
 SELECT count(*) FROM pg_depend
 WHERE objid IN (SELECT partition FROM eav._history_partitions()) AND deptype = 'e';

@@ -14,8 +14,9 @@ my $node = EavCluster->ready(
 	'main',
 	autovacuum => 'off',
 	'eav.flush_interval' => '60s',
-	# It takes a transaction id.
+	# They take transaction ids.
 	'eav.heartbeat_interval' => 0,
+	'eav.rollup_interval' => '1h',
 	'eav.durable_timeout' => '50s',
 	'eav.ring_size' => '1MB',
 	# Nobody writes out the WAL by chance.

@@ -161,7 +161,7 @@ $node->worker_on;
 would_be(q(UPDATE pg_extension SET extversion = '6.0.1' WHERE extname = 'pg_partman'), 'pg_partman', 'critical', 'another version');
 would_be(q(DELETE FROM part_config WHERE parent_table = 'eav.entity_values_ts'), 'pg_partman', 'warning', 'it knows nothing of us');
 becomes('pg_partman', 'ok', 'as it is');
-would_be(q(UPDATE pg_extension SET extversion = '0.9.0' WHERE extname = 'eav_ext'), 'version', 'warning', 'not updated');
+would_be(q(UPDATE pg_extension SET extversion = '0.9.0' WHERE extname = 'eav_ext'), 'version', 'critical', 'not updated');
 
 # --- attributes ------------------------------------------------------------------------------------
 

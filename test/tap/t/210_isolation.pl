@@ -59,6 +59,7 @@ my %open = (
 	wait_flushed => [],    # below: tickets
 );
 my @closed = qw(
+	_check_library _library_version
 	_add_partition _attribute_index_name _attribute_index_statement _attribute_indexes _call_index_builder
 	_check_attribute _check_name _check_tenant _claim_name _close_partition _computed_rollups _count_reads
 	_disk_space _door_state _drain_read_counts _drop_expired _dropped_read_counts _ensure_partitions

@@ -1,0 +1,140 @@
+-- What the specs of test/stop_points share. No worker flushes unless a spec wants it to.
+ALTER SYSTEM SET eav.worker_enabled = off;
+ALTER SYSTEM SET eav.flush_interval = '60s';
+SELECT pg_reload_conf();
+
+CREATE SCHEMA stops;
+
+-- The tester keeps sessions at a point by a lock.
+CREATE FUNCTION stops.hold(point text) RETURNS void LANGUAGE sql
+    RETURN pg_advisory_lock(hashtext(point));
+CREATE FUNCTION stops.go_on(point text) RETURNS boolean LANGUAGE sql
+    RETURN pg_advisory_unlock(hashtext(point));
+
+-- A session that stops in the callback of its commit waits for no lock that could be seen. To the
+-- tester it is blocked all the same.
+SET allow_system_table_mods = on;
+ALTER FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(integer, integer[])
+    RENAME TO pg_isolation_test_session_waits;
+CREATE FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(session integer, others integer[])
+    RETURNS boolean LANGUAGE sql
+    RETURN pg_isolation_test_session_waits(session, others)
+        OR EXISTS (SELECT FROM pg_stat_activity WHERE pid = session AND wait_event = 'Extension');
+RESET allow_system_table_mods;
+
+-- The door to the ring is open, and the worker, who has opened it, sleeps; or it is closed. After
+-- ALTER SYSTEM SET eav.worker_enabled.
+CREATE FUNCTION stops.wait_for_door(wanted boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_reload_conf(), pg_current_xact_id();
+    FOR i IN 1 .. 6000 LOOP
+        PERFORM pg_sleep(0.005), pg_stat_clear_snapshot();
+        IF (SELECT is_open FROM eav.stat_ingest) = wanted
+            AND (NOT wanted OR EXISTS (
+                SELECT FROM pg_stat_activity
+                WHERE datname = current_database() AND state = 'idle'
+                  AND backend_type = 'eav_ext flush worker'
+                  AND query <> 'opening the door to the ring')) THEN
+            RETURN;
+        END IF;
+    END LOOP;
+    RAISE 'the door is not as wanted';
+END
+$$;
+
+-- What clients have committed: written in their transactions, or said to be theirs by the spec.
+CREATE TABLE stops.sent (entity_id bigint, attribute_id integer, n bigint);
+
+CREATE PROCEDURE stops.reset() LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM stops.wait_for_door(false);
+    PERFORM eav.stage_flush();
+    DELETE FROM stops.sent;
+    DELETE FROM eav.entity_values_ts;
+    DELETE FROM eav.entity_jsonb;
+    DELETE FROM eav.entity_values_current;
+    DELETE FROM eav.entities;
+    DELETE FROM eav.attribute_moves;
+    DELETE FROM eav.ingest_rejects;
+    DELETE FROM eav.attributes;
+    PERFORM eav.register_tenant('stops', 1);
+    INSERT INTO eav.attributes (attribute_id, tenant_id, name, data_type, projection)
+    VALUES (1, 1, 'reading', 'int', 'live'), (2, 1, 'state', 'int', 'hot');
+END
+$$;
+
+-- Value n of attribute 1, observed n seconds after the beginning of time.
+CREATE FUNCTION stops.stage(entity bigint, n bigint, attribute integer DEFAULT 1,
+                            leaf smallint DEFAULT eav._staging_slot()) RETURNS void
+    LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO eav.entity_values_ingest (slot, tenant_id, entity_id, attribute_id, value_int, observed_at)
+    VALUES (leaf, 1, entity, attribute, n, to_timestamp(n));
+    INSERT INTO stops.sent VALUES (entity, attribute, n);
+END;
+CREATE FUNCTION stops.ingest(entity bigint, n bigint) RETURNS bigint
+    LANGUAGE sql
+    RETURN (eav.ingest(jsonb_build_object('tenant_id', 1, 'entity_id', entity, 'observed_at', n * 1000,
+                                          'attributes', jsonb_build_object('reading', n)))).accepted;
+CREATE FUNCTION stops.upsert(entity bigint, n bigint, attribute text DEFAULT 'reading') RETURNS jsonb
+    LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO stops.sent SELECT entity, a.attribute_id, n FROM eav.attributes a WHERE a.name = attribute;
+    SELECT eav.upsert_hot_attributes(1, entity, jsonb_build_object(attribute, n), to_timestamp(n));
+END;
+
+-- The newest values by history, and where they belong.
+CREATE VIEW stops.expected AS
+SELECT DISTINCT ON (h.entity_id, h.attribute_id)
+       h.entity_id, coalesce(a.document_name, a.name) AS name, h.attribute_id, a.projection,
+       coalesce(to_jsonb(h.value_int), to_jsonb(h.value_float)) AS value
+FROM eav.entity_values_ts h JOIN eav.attributes a USING (tenant_id, attribute_id)
+ORDER BY h.entity_id, h.attribute_id, h.observed_at DESC, h.ingested_at DESC;
+
+CREATE VIEW stops.stored AS
+SELECT p.entity_id, v.key AS name, 'hot' AS projection, v.value
+FROM eav.entity_jsonb p, jsonb_each(p.hot_attrs) AS v
+UNION ALL
+SELECT p.entity_id, v.key, 'live', v.value FROM eav.entity_jsonb p, jsonb_each(p.live_attrs) AS v
+UNION ALL
+SELECT c.entity_id, a.name, 'current', c.value
+FROM eav.entity_values_current c JOIN eav.attributes a USING (tenant_id, attribute_id);
+
+-- The oracle, after two more flushes: what was sent and is not in history; what is there that was not
+-- sent, or too often; values that are not in the projection, and others that are; what has been left
+-- in the ring, in the backlog and in the rejects. All but the first is to be 0.
+CREATE PROCEDURE stops.verdict(INOUT sent bigint DEFAULT NULL, INOUT lost bigint DEFAULT NULL,
+                               INOUT twice bigint DEFAULT NULL,
+                               INOUT not_projected bigint DEFAULT NULL,
+                               INOUT falsely_projected bigint DEFAULT NULL,
+                               INOUT slabs bigint DEFAULT NULL, INOUT backlog bigint DEFAULT NULL,
+                               INOUT rejects bigint DEFAULT NULL)
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM eav.stage_flush();
+    COMMIT; -- and its slabs are released
+    PERFORM eav.stage_flush();
+    COMMIT;
+    sent := (SELECT count(*) FROM stops.sent);
+    lost := (SELECT count(*) FROM (
+        SELECT s.entity_id, s.attribute_id, s.n FROM stops.sent s
+        EXCEPT ALL SELECT h.entity_id, h.attribute_id, h.value_int FROM eav.entity_values_ts h) AS x);
+    twice := (SELECT count(*) FROM (
+        SELECT h.entity_id, h.attribute_id, h.value_int FROM eav.entity_values_ts h
+        EXCEPT ALL SELECT s.entity_id, s.attribute_id, s.n FROM stops.sent s) AS x);
+    not_projected := (SELECT count(*) FROM (
+        SELECT entity_id, name, projection, value FROM stops.expected WHERE projection <> 'none'
+        EXCEPT ALL SELECT entity_id, name, projection, value FROM stops.stored) AS x);
+    falsely_projected := (SELECT count(*) FROM (
+        SELECT entity_id, name, projection, value FROM stops.stored
+        EXCEPT ALL SELECT entity_id, name, projection, value FROM stops.expected) AS x);
+    slabs := (SELECT slabs_in_use FROM eav.stat_ingest);
+    backlog := (SELECT count(*) FROM eav.flush_backlog);
+    rejects := (SELECT count(*) FROM eav.ingest_rejects);
+END
+$$;
+
+-- The partitions are there, so that no flush creates them.
+CALL stops.reset();
+SELECT FROM stops.stage(1, 1);
+SELECT FROM eav.stage_flush();
