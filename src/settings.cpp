@@ -135,17 +135,16 @@ void define_tenant_settings() {
                            "How long a tenant that a statement has chosen counts; transaction: "
                            "only in the transaction of the statement, for clients that share "
                            "connections.",
-                           nullptr, &settings.tenant_scope, scope_session, tenant_scopes,
-                           PGC_SUSET, 0, nullptr, nullptr, nullptr);
+                           nullptr, &settings.tenant_scope, scope_session, tenant_scopes, PGC_SUSET,
+                           0, nullptr, nullptr, nullptr);
 }
 
 }  // namespace
 
 std::optional<std::int64_t> chosen_tenant() {
-  if (tenant_choice == nullptr ||
-      (settings.tenant_scope == scope_transaction &&
-       tenant_choice->transaction != InvalidLocalTransactionId &&
-       tenant_choice->transaction != pg::own_transaction())) {
+  if (tenant_choice == nullptr || (settings.tenant_scope == scope_transaction &&
+                                   tenant_choice->transaction != InvalidLocalTransactionId &&
+                                   tenant_choice->transaction != pg::own_transaction())) {
     return std::nullopt;
   }
   return tenant_choice->tenant_id;

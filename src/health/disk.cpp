@@ -19,9 +19,9 @@ void put_place(ReturnSetInfo* result, const char* path) {
     return;
   }
   const auto unit = static_cast<int64>(found.f_frsize);
-  pg::put_row(result, {pg::text(path),
-                       pg::Column(Int64GetDatum(static_cast<int64>(found.f_blocks) * unit)),
-                       pg::Column(Int64GetDatum(static_cast<int64>(found.f_bavail) * unit))});
+  pg::put_row(result,
+              {pg::text(path), pg::Column(Int64GetDatum(static_cast<int64>(found.f_blocks) * unit)),
+               pg::Column(Int64GetDatum(static_cast<int64>(found.f_bavail) * unit))});
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ EAV_FUNCTION(eav_door_state) {
   using namespace eav;
   const ingest::Door* const door = ingest::own_door();
   if (door == nullptr) {
-    return pg::row(fcinfo, {pg::Column(BoolGetDatum(false)), pg::Column::null(),
-                            pg::Column::null()});
+    return pg::row(fcinfo,
+                   {pg::Column(BoolGetDatum(false)), pg::Column::null(), pg::Column::null()});
   }
   return pg::row(fcinfo, {pg::Column(BoolGetDatum(ingest::has_parcels(*door))),
                           time_or_null(door->caught_up_at), time_or_null(door->spilled_at)});

@@ -114,9 +114,9 @@ EAV_FUNCTION(eav_sample_rows) {
   using namespace eav;
   Relation const table = health::open_at_once(PG_GETARG_OID(0));
   if (table->rd_rel->relam != HEAP_TABLE_AM_OID) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("rows of \"%s\" cannot be counted by pages",
-                           RelationGetRelationName(table))));
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("rows of \"%s\" cannot be counted by pages", RelationGetRelationName(table))));
   }
   const health::Sample found = health::sample(table, [&](Buffer buffer) {
     return health::visible_rows(table, buffer, GetActiveSnapshot());
