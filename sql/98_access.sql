@@ -82,7 +82,7 @@ GRANT SELECT ON
 
 GRANT EXECUTE ON FUNCTION
     eav.worker_status(), eav._worker_pid(), eav.check_replication_lag(), eav.breaker_status(),
-    eav._ingest_counters()
+    eav._ingest_counters(), eav.health_check()
     TO eav_monitor;
 GRANT SELECT ON eav.stat_ingest, eav.ingest_gaps, eav.replication_heartbeat, eav.freshness_budget
     TO eav_monitor;
