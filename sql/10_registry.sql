@@ -54,6 +54,7 @@ CREATE TABLE eav.attributes (
     created_at timestamptz NOT NULL DEFAULT now(),
     document_name text CHECK (eav.is_valid_name(document_name)),
     moving_from text[] CHECK (moving_from <@ '{hot,live,current,none}'),
+    is_pii boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, attribute_id),
     UNIQUE (tenant_id, name),
     CHECK (data_type IS NOT NULL OR is_inferred)
@@ -64,12 +65,15 @@ CREATE UNIQUE INDEX attributes_document_name_key ON eav.attributes (tenant_id, d
 -- What readers do not see as documents have it: renamed, or to be seen no more. Mostly empty.
 CREATE INDEX attributes_unusual_idx ON eav.attributes (tenant_id)
     WHERE document_name IS NOT NULL OR projection = 'none' AND moving_from IS NOT NULL;
+-- Those whose values rejects must not show.
+CREATE INDEX attributes_pii_idx ON eav.attributes (tenant_id) WHERE is_pii;
 COMMENT ON TABLE eav.attributes IS 'One row per attribute of a tenant; attribute_id comes from one sequence and is unique everywhere.';
 COMMENT ON COLUMN eav.attributes.data_type IS 'text, int, float, numeric, bool, timestamp or json; null when only clearings have arrived so far: the first value decides.';
 COMMENT ON COLUMN eav.attributes.projection IS 'hot: in entity_jsonb.hot_attrs, indexed, for filters. live: in live_attrs, never indexed, for readings that change with every event. current: in entity_values_current, a row for each entity, indexed by value: for the many that are rarely asked for. none: history only.';
 COMMENT ON COLUMN eav.attributes.is_inferred IS 'True when the type was inferred from the first value; an inferred int widens to float when a float arrives.';
 COMMENT ON COLUMN eav.attributes.document_name IS 'For a renamed attribute the name it was registered with: documents keep it under that, values that arrive under that are its own, and no other attribute can have it. Null for all others.';
 COMMENT ON COLUMN eav.attributes.moving_from IS 'Projections that may still hold values of it, while they are being moved to the one it has; null when all are there.';
+COMMENT ON COLUMN eav.attributes.is_pii IS 'True when its values are personal and stored encrypted; see eav.set_pii().';
 
 CREATE FUNCTION eav._attribute_id(tenant_id bigint, name text) RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -72,6 +72,7 @@ BEGIN
                 DETAIL = format('It has tenant_id %s, not %s.', found_id, wanted_id),
                 HINT = 'Leave tenant_id out to get the id of the tenant.';
         ELSIF FOUND THEN
+            PERFORM eav._readmit_tenant(found_id, true);
             RETURN found_id;
         END IF;
         SELECT t.name INTO found_name FROM eav.tenants t WHERE t.tenant_id = wanted_id;
@@ -80,6 +81,9 @@ BEGIN
                 MESSAGE = format('tenant_id %s is taken', wanted_id),
                 DETAIL = format('It belongs to tenant "%s".', found_name),
                 HINT = 'Leave tenant_id out to get a new id.';
+        END IF;
+        IF wanted_id IS NOT NULL THEN
+            PERFORM eav._readmit_tenant(wanted_id, false);
         END IF;
         -- A conflict is a tenant that another session has just registered, or an id of the
         -- sequence that somebody chose by hand: the next round tells.
@@ -94,7 +98,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.register_tenant(text, bigint) IS
-'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the name has another id or the id another name.';
+'Registers a tenant and returns its id; returns the id of the existing tenant when the name is known. tenant_id: null takes the next free id. Raises null_value_not_allowed (22004) for a null name, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, duplicate_object (42710) when the name has another id or the id another name, and object_in_use (55006) while the tenant is being erased.';
 
 CREATE FUNCTION eav._register_entity(tenant_id bigint, external_id text, entity_type text,
                                      entity_id bigint)
@@ -109,6 +113,7 @@ DECLARE
     wanted_type CONSTANT text := entity_type;
     wanted_id CONSTANT bigint := entity_id;
     known eav.entities;
+    is_known boolean;
     new_id bigint;
 BEGIN
     PERFORM eav._check_tenant(wanted_tenant);
@@ -123,7 +128,9 @@ BEGIN
             SELECT * INTO known FROM eav.entities e
             WHERE e.tenant_id = wanted_tenant AND e.entity_id = wanted_id;
         END IF;
-        IF NOT FOUND THEN
+        is_known := FOUND;
+        PERFORM eav._readmit_entity(wanted_tenant, wanted_id, wanted_name, is_known);
+        IF NOT is_known THEN
             INSERT INTO eav.entities AS e (tenant_id, entity_id, external_id, entity_type)
             VALUES (wanted_tenant, coalesce(wanted_id, nextval('eav.entity_id_seq')),
                     wanted_name, wanted_type)
@@ -177,7 +184,7 @@ CREATE FUNCTION eav.register_entity(tenant_id bigint, external_id text,
     RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.register_entity(bigint, text, text, bigint) IS
-'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, and duplicate_object (42710) when the entity has another id or type, or the id another entity.';
+'Registers an entity of a tenant by its external id and returns its entity_id; returns the id of the existing entity when the external id is known. entity_type: null leaves it open; a type given later is stored when none was. entity_id: null takes the next free id; the id of an entity that is known by number only gives it the external id. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id or external_id, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for an external id or type that is empty, longer than 255 bytes or holds control characters, duplicate_object (42710) when the entity has another id or type, or the id another entity, and object_in_use (55006) while the entity is being erased; once that is complete, values are accepted for it again.';
 
 CREATE FUNCTION eav._claim_name(tenant_id bigint, name text, is_rename boolean) RETURNS integer
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'eav_claim_name'
@@ -290,4 +297,4 @@ CREATE FUNCTION eav.register_attribute(tenant_id bigint, name text, data_type te
     RETURNS integer
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.register_attribute(bigint, text, text, text) IS
-'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known (with a NOTICE when it has been renamed since), makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Runs with the rights of the owner of the extension, so that EXECUTE is enough. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, duplicate_object (42710) when the attribute has another data type or projection, and serialization_failure (40001) when the isolation level does not let it see an attribute that another session has just registered or renamed.';
+'Registers an attribute of a tenant and returns its attribute_id; returns the id of the existing attribute when the name is known (with a NOTICE when it has been renamed since), makes its type final when it was inferred, and gives it its type when it had none yet. data_type: text, int, float, numeric, bool, timestamp or json. projection: hot, live, current or none; null accepts that of an existing attribute and chooses for a new one: hot for text and bool, live for the rest, current for all when eav.max_hot_attributes of the tenant are hot or live already. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null tenant_id, name or data_type, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for a name that is empty, longer than 255 bytes or holds control characters, invalid_parameter_value (22023) for an unknown data_type or projection, duplicate_object (42710) when the attribute has another data type or projection, and serialization_failure (40001) when the isolation level does not let it see an attribute that another session has just registered or renamed.';

@@ -25,13 +25,17 @@ BEGIN
 END
 $$;
 
--- Rows that are staged were written by those who could write for all tenants. Without the default
--- at first, so that no row is written anew.
+-- New columns; what they need of new functions comes last. Rows that are staged were written by
+-- those who could write for all tenants.
+ALTER TABLE eav.attributes ADD COLUMN is_pii boolean NOT NULL DEFAULT false;
 ALTER TABLE eav.entity_values_ingest ADD COLUMN writer_tenant bigint;
+ALTER TABLE eav.flush_state
+    ADD COLUMN ticket_key uuid NOT NULL DEFAULT gen_random_uuid(),
+    ADD COLUMN boot_id uuid,
+    ADD COLUMN booted_at timestamptz;
+
+-- differences
+
 ALTER TABLE eav.entity_values_ingest
     ALTER COLUMN writer_tenant SET DEFAULT eav._writer_tenant(),
     ADD CONSTRAINT own_tenant CHECK (writer_tenant IS NOT DISTINCT FROM eav._writer_tenant());
-
-ALTER TABLE eav.flush_state ADD COLUMN ticket_key uuid NOT NULL DEFAULT gen_random_uuid();
-
--- differences

@@ -140,12 +140,11 @@ void flush_piece(const Piece& piece, BacklogIds& staying, Run& run) {
   resolve(rows, {pg::OnLock::skip, &rejects, &held_up, piece.description});
   const auto order = set_arrival(rows, run.ingested_at);
   const Applied applied = apply(rows.span(), order.span(), piece.description, rejects, blocked);
-  ingest::write_rejects(rejects);
+  run.result.rejected += ingest::write_rejects(rejects);
   keep_waiting(held_up, blocked, piece.description, staying, run);
 
   run.result.flushed += applied.flushed;
   run.result.projected += applied.projected;
-  run.result.rejected += static_cast<int64>(rejects.size());
   run.has_changes = true;
 }
 
@@ -355,7 +354,7 @@ void flush_new(const ingest::Leaves& leaves, const ingest::BatchRule& rule, cons
   pieces.flush();
 }
 
-FlushResult run_flush(int64 max_values) {
+FlushResult run_flush(int64 max_values, Note note) {
   lock_flush();
   ingest::Door* const door = ingest::own_door();
   const uint64 number = begin_flush(door);
@@ -391,7 +390,7 @@ FlushResult run_flush(int64 max_values) {
 
   const bool left_nothing = rule.limit == UINT64_MAX && !ring.has_more;
   EAV_STOP_POINT("flush_before_state");
-  if (run.has_changes) {
+  if (run.has_changes || note == Note::always) {
     core::ArenaVector<uint64> storage(pg::arena_of(CurrentMemoryContext));
     write_state({core::advance(rule.previous, rule.current, rule.limit, storage),
                  left_nothing ? run.started : state.taken, run.ingested_at - 1, run.result.flushed,
@@ -408,7 +407,7 @@ FlushResult run_flush(int64 max_values) {
 
 }  // namespace
 
-FlushResult flush(int64 max_values) {
+FlushResult flush(int64 max_values, Note note) {
   if (is_running) {
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -419,7 +418,7 @@ FlushResult flush(int64 max_values) {
   is_running = true;
   PG_TRY();
   {
-    result = pg::guarded([&] { return run_flush(max_values); });
+    result = pg::guarded([&] { return run_flush(max_values, note); });
   }
   PG_FINALLY();
   { is_running = false; }
@@ -464,4 +463,9 @@ EAV_FUNCTION(eav_stage_flush) {
                     Int64GetDatum(result.rejected), IntervalPGetDatum(elapsed)};
   bool nulls[] = {false, false, false, false};
   PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}
+
+EAV_FUNCTION(eav_flush_all) {
+  eav::flush::flush(0, eav::flush::Note::always);
+  PG_RETURN_VOID();
 }

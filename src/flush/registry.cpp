@@ -56,6 +56,8 @@ constexpr Size tenant_bytes = 48;
 // containers call nothing of the server, so no error can leave one half changed.
 struct Cache {
   std::unordered_set<int64> tenants;
+  std::unordered_set<int64> erased_tenants;
+  std::unordered_set<int64> tenants_with_erased;  // entities
   std::unordered_map<AttributeId, std::unique_ptr<Entry>, IdHash> by_id;
   std::unordered_map<AttributeName, const Attribute*, NameHash, NameEqual> by_name;  // and aliases
   std::vector<std::unique_ptr<Entry>> renamed;  // what was found before, still in use
@@ -69,10 +71,12 @@ Cache* cache = nullptr;
 bool is_stale = false;
 Oid tenants_oid = InvalidOid;
 Oid attributes_oid = InvalidOid;
+Oid erased_oid = InvalidOid;
 
 // InvalidOid stands for "anything may have changed".
 void on_relcache_change(Datum /*argument*/, Oid relation) {
-  if (relation == tenants_oid || relation == attributes_oid || relation == InvalidOid) {
+  if (relation == tenants_oid || relation == attributes_oid || relation == erased_oid ||
+      relation == InvalidOid) {
     is_stale = true;
   }
 }
@@ -105,7 +109,8 @@ enum Column : int {
   column_is_inferred,
   column_created_at,
   column_document_name,
-  column_moving_from
+  column_moving_from,
+  column_is_pii
 };
 
 // A bit for each projection in an array of names.
@@ -133,6 +138,7 @@ void keep(TupleTableSlot* row) {
   attribute.projection =
       core::projection_from_name(text_view(pg::column_of(row, column_projection))).value();
   attribute.is_inferred = DatumGetBool(pg::column_of(row, column_is_inferred));
+  attribute.is_pii = DatumGetBool(pg::column_of(row, column_is_pii));
 
   if (!slot_attisnull(row, column_moving_from)) {
     attribute.moving_from = projections_of(pg::column_of(row, column_moving_from));
@@ -170,9 +176,11 @@ void refresh() {
     RegisterSubXactCallback(on_subtransaction_end, nullptr);
   }
   if (tenants_oid != pg::relation_oid("tenants") ||
-      attributes_oid != pg::relation_oid("attributes")) {
+      attributes_oid != pg::relation_oid("attributes") ||
+      erased_oid != pg::relation_oid("erased_subjects")) {
     tenants_oid = pg::relation_oid("tenants");
     attributes_oid = pg::relation_oid("attributes");
+    erased_oid = pg::relation_oid("erased_subjects");
     is_stale = true;
   }
   // What is needed is found again, attribute by attribute.
@@ -185,6 +193,10 @@ void refresh() {
 
 bool has_tenant(int64 tenant_id) { return cache->tenants.contains(tenant_id); }
 
+bool is_erased(int64 tenant_id) { return cache->erased_tenants.contains(tenant_id); }
+
+bool has_erased(int64 tenant_id) { return cache->tenants_with_erased.contains(tenant_id); }
+
 const Attribute* find(const AttributeId& id) {
   const auto found = cache->by_id.find(id);
   return found == cache->by_id.end() ? nullptr : &found->second->attribute;
@@ -196,15 +208,32 @@ const Attribute* find(const AttributeName& name) {
 }
 
 void load_tenants(std::span<const int64> tenant_ids) {
-  static pg::Statement select("SELECT t.tenant_id FROM eav.tenants t WHERE t.tenant_id = ANY ($1)",
-                              {INT8ARRAYOID});
+  // An erased tenant has a tombstone of its own, all zero.
+  static pg::Statement select(
+      "SELECT k.tenant_id, w.tenant_id IS NOT NULL, e.tenant_id IS NOT NULL "
+      "FROM (SELECT DISTINCT unnest($1) AS tenant_id) AS k "
+      "LEFT JOIN eav.tenants t ON t.tenant_id = k.tenant_id "
+      "LEFT JOIN eav.erased_subjects w ON w.tenant_id = k.tenant_id "
+      "AND w.subject = '00000000-0000-0000-0000-000000000000' "
+      "LEFT JOIN LATERAL (SELECT s.tenant_id FROM eav.erased_subjects s "
+      "WHERE s.tenant_id = k.tenant_id LIMIT 1) AS e ON true "
+      "WHERE t.tenant_id IS NOT NULL OR w.tenant_id IS NOT NULL",
+      {INT8ARRAYOID});
   auto* const ids = static_cast<Datum*>(palloc(sizeof(Datum) * tenant_ids.size()));
   for (std::size_t i = 0; i < tenant_ids.size(); ++i) {
     ids[i] = Int64GetDatum(tenant_ids[i]);
   }
   select.run({pg::make_array(ids, nullptr, tenant_ids.size(), INT8OID)});
   for (uint64 row = 0; row < SPI_processed; ++row) {
-    cache->tenants.insert(DatumGetInt64(pg::cell(row, 1).value));
+    const int64 tenant_id = DatumGetInt64(pg::cell(row, 1).value);
+    if (DatumGetBool(pg::cell(row, 2).value)) {
+      cache->erased_tenants.insert(tenant_id);
+      continue;
+    }
+    cache->tenants.insert(tenant_id);
+    if (DatumGetBool(pg::cell(row, 3).value)) {
+      cache->tenants_with_erased.insert(tenant_id);
+    }
   }
 }
 

@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "eav/core/key_index.hpp"
+#include "eav/flush/erased.hpp"
+#include "eav/flush/pii.hpp"
 #include "eav/flush/registry.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/spi.hpp"
@@ -78,6 +80,13 @@ void check_tenants(Rows& rows, const Unresolved& unresolved) {
     return;
   }
   registry::load_tenants(distinct(unknown));
+  std::size_t kept = 0;
+  for (const StagedRow& row : rows) {
+    if (!registry::is_erased(row.tenant_id)) {
+      rows[kept++] = row;
+    }
+  }
+  rows.truncate(kept);
   keep_rows(rows, unresolved, [](StagedRow& row, bool& /*held_up*/) -> Rejection {
     if (registry::has_tenant(row.tenant_id)) {
       return {};
@@ -337,9 +346,11 @@ void resolve(Rows& rows, const Unresolved& unresolved) {
   registry::refresh();
   check_writers(rows, unresolved);
   check_tenants(rows, unresolved);
+  discard_erased(rows, unresolved);
   resolve_attributes(rows, unresolved);
   parse_values(rows, unresolved);
   resolve_entities(rows, unresolved);
+  encrypt_pii(rows);
 }
 
 core::ArenaVector<core::EntityKey> set_arrival(Rows& rows, TimestampTz& ingested_at) {

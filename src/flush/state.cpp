@@ -1,8 +1,10 @@
 #include "eav/flush/state.hpp"
 
 #include "eav/flush/ring_batch.hpp"
+#include "eav/ingest/staging.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
+#include "eav/pg/guard.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 
@@ -205,3 +207,23 @@ void mark_ring_empty() {
 }
 
 }  // namespace eav::flush
+
+EAV_FUNCTION(eav_lock_flush) {
+  eav::flush::lock_flush();
+  PG_RETURN_VOID();
+}
+
+EAV_FUNCTION(eav_rotate_staging) {
+  using namespace eav;
+  flush::lock_flush();
+  SPI_connect();
+  const ingest::Leaves leaves = ingest::open_leaves();
+  const bool has_gap = flush::record_gap();
+  const flush::State state = flush::read_state();
+  if (state.is_committed && !has_gap) {
+    ingest::rotate(leaves, state.snapshot, ingest::When::now);
+  }
+  ingest::close_leaves(leaves);
+  SPI_finish();
+  PG_RETURN_VOID();
+}

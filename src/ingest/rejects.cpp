@@ -1,5 +1,6 @@
 #include "eav/ingest/rejects.hpp"
 
+#include "eav/pg/catalog.hpp"
 #include "eav/pg/input.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/spi.hpp"
@@ -24,10 +25,18 @@ struct Piece {
   Size bytes;
 };
 
-void write_piece(Piece& piece) {
+// Returns how many it has written: nothing is kept of what has been erased.
+int64 write_piece(Piece& piece) {
   static pg::Statement insert(
       "INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload) "
-      "SELECT * FROM unnest($1, $2, $3, $4)",
+      "SELECT r.tenant_id, r.sqlstate, "
+      "CASE WHEN k.payload ? 'withheld' THEN 'not shown: the tenant has personal attributes' "
+      "ELSE r.reason END, k.payload "
+      "FROM unnest($1, $2, $3, $4) AS r (tenant_id, sqlstate, reason, payload) "
+      "CROSS JOIN LATERAL (SELECT eav._withhold_pii(r.tenant_id, r.payload) AS payload "
+      "OFFSET 0) AS k "
+      "WHERE NOT (EXISTS (SELECT FROM eav.erased_subjects) "
+      "AND eav._is_erased_reject(r.tenant_id, r.payload))",
       {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID});
   insert.run({pg::make_array(piece.tenants, piece.no_tenant, piece.rows, INT8OID),
               pg::make_array(piece.states, nullptr, piece.rows, TEXTOID),
@@ -35,6 +44,7 @@ void write_piece(Piece& piece) {
               pg::make_array(piece.payloads, nullptr, piece.rows, JSONBOID)});
   piece.rows = 0;
   piece.bytes = 0;
+  return static_cast<int64>(SPI_processed);
 }
 
 // An event as it came: as JSON, or as text when jsonb cannot hold it (numbers out of its range).
@@ -89,10 +99,13 @@ RejectedRow rejected(const core::EventReader::Reject& event) {
           std::nullopt};
 }
 
-void write_rejects(const Rejects& rejects) {
+int64 write_rejects(const Rejects& rejects) {
   if (rejects.empty()) {
-    return;
+    return 0;
   }
+  // Before the tombstones are looked at: an erasure waits for those who hold the lock.
+  LockRelationOid(pg::relation_oid("ingest_rejects"), RowExclusiveLock);
+  int64 written = 0;
   MemoryContext const context =
       AllocSetContextCreate(CurrentMemoryContext, "eav rejects", ALLOCSET_DEFAULT_SIZES);
   MemoryContext const caller = MemoryContextSwitchTo(context);
@@ -106,15 +119,16 @@ void write_rejects(const Rejects& rejects) {
     piece->rows += 1;
     piece->bytes += VARSIZE(payload);
     if (piece->rows == piece_rows || piece->bytes >= piece_bytes()) {
-      write_piece(*piece);
+      written += write_piece(*piece);
       MemoryContextReset(context);
     }
   }
   if (piece->rows > 0) {
-    write_piece(*piece);
+    written += write_piece(*piece);
   }
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(context);
+  return written;
 }
 
 }  // namespace eav::ingest

@@ -147,7 +147,7 @@ int current_slot() {
   return slot;
 }
 
-void rotate(const Leaves& leaves, const core::SnapshotView& flushed) {
+void rotate(const Leaves& leaves, const core::SnapshotView& flushed, When when) {
   int current = current_slot();
   int empty = -1;
   for (int slot = 0; slot < leaf_count; ++slot) {
@@ -155,7 +155,8 @@ void rotate(const Leaves& leaves, const core::SnapshotView& flushed) {
       empty = slot;
     }
   }
-  if (empty >= 0 && is_due(RelationGetNumberOfBlocks(leaves.relations[current]))) {
+  const BlockNumber blocks = RelationGetNumberOfBlocks(leaves.relations[current]);
+  if (empty >= 0 && (when == When::now ? blocks > 0 : is_due(blocks))) {
     EAV_STOP_POINT("rotate_before_switch");
     DirectFunctionCall2(setval_oid, ObjectIdGetDatum(pg::relation_oid("staging_slot_seq")),
                         Int64GetDatum(empty));

@@ -20,7 +20,8 @@
 // tried apart from ticks, and come later and later by themselves.
 //
 // Between ticks that have caught up, it does a batch of the moves of attributes that are under way
-// (attributes/move.cpp), likewise in a transaction of its own.
+// (attributes/move.cpp), and of what is to be erased (sql/68_erasure.sql), likewise each in a
+// transaction of its own.
 //
 // Only a worker opens the door to the ring (ingest/door.cpp), and before it leaves, for whatever
 // reason, it closes the door, waits until no producer is inside any more (a second at most, unless
@@ -31,6 +32,7 @@
 #include "eav/worker/worker.hpp"
 
 #include "eav/attributes/move.hpp"
+#include "eav/erasure/pending.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/ring_batch.hpp"
 #include "eav/flush/state.hpp"
@@ -67,8 +69,9 @@ namespace {
 constexpr int longest_delay = 30 * 1000;    // ms between ticks that fail
 constexpr long longest_sleep = 1000;        // ms until the clock is looked at again
 constexpr int short_delay = 100;            // ms until something is looked at again, at most
-constexpr int move_time = 50;               // ms that a batch of moves should take
+constexpr int move_time = 50;               // ms that a batch of moves, or erasures, should take
 constexpr int most_move_entities = 20000;   // in such a batch
+constexpr int most_erase_values = 1000000;  // that such a batch looks at
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
 constexpr int drain_interval = 60 * 1000;   // ms between looks for counts of reads
@@ -94,6 +97,8 @@ struct Loop {
   TimestampTz last_maintenance = 0;
   Chore moves;              // of attributes
   int move_entities = 500;  // that the next batch goes through
+  Chore erasures;
+  int erase_values = 5000;  // that the next batch looks at
   Chore merges;             // of rollups
   uint64 merged = 0;        // completed_transactions() before the last of them
   Chore drains;             // of the counts of reads
@@ -157,17 +162,30 @@ bool is_due(TimestampTz last, int interval_ms) {
   return TimestampDifferenceExceeds(last, GetCurrentTimestamp(), interval_ms);
 }
 
+// So that a batch takes about move_time.
+void adapt(int& size, int most, TimestampTz began) {
+  if (is_due(began, move_time)) {
+    size = Max(size / 2, 1);
+  } else if (!is_due(began, move_time / 2)) {
+    size = Min(size * 2, most);
+  }
+}
+
 void run_moves(Loop& loop) {
   static pg::Statement move("SELECT eav.move_attributes($1)", {INT4OID});
   const TimestampTz began = GetCurrentTimestamp();
   begin_as_owner("flush_state", "SELECT eav.move_attributes()");
   move.run({Int32GetDatum(loop.move_entities)});
   end();
-  if (is_due(began, move_time)) {
-    loop.move_entities = Max(loop.move_entities / 2, 1);
-  } else if (!is_due(began, move_time / 2)) {
-    loop.move_entities = Min(loop.move_entities * 2, most_move_entities);
-  }
+  adapt(loop.move_entities, most_move_entities, began);
+}
+
+void run_erasures(Loop& loop) {
+  const TimestampTz began = GetCurrentTimestamp();
+  begin_as_owner("flush_state", "SELECT eav.run_erasures()");
+  erasure::run_batch(loop.erase_values);
+  end();
+  adapt(loop.erase_values, most_erase_values, began);
 }
 
 // Later and later while it fails.
@@ -193,6 +211,16 @@ void move_if_wanted(Loop& loop) {
       attributes::may_have_moves() && is_due(loop.moves, settings.flush_interval)) {
     if (!run(loop.moves, [&] { run_moves(loop); })) {
       attributes::expect_moves();
+    }
+  }
+}
+
+// Likewise of what is to be erased.
+void erase_if_wanted(Loop& loop) {
+  if (settings.worker_enabled && loop.is_open && !loop.has_more && loop.trouble.failures == 0 &&
+      erasure::may_have_work() && is_due(loop.erasures, settings.flush_interval)) {
+    if (!run(loop.erasures, [&] { run_erasures(loop); })) {
+      erasure::expect_work();
     }
   }
 }
@@ -465,7 +493,8 @@ void run_standby(Loop& loop) {
 void on_clock_set_back(Loop& loop, TimestampTz now) {
   loop.last_yield_check = Min(loop.last_yield_check, now);
   loop.last_maintenance = Min(loop.last_maintenance, now);
-  for (Chore* const chore : {&loop.moves, &loop.merges, &loop.drains, &loop.index_looks}) {
+  for (Chore* const chore :
+       {&loop.moves, &loop.erasures, &loop.merges, &loop.drains, &loop.index_looks}) {
     chore->last = Min(chore->last, now);
   }
   loop.pulse.on_new_time();
@@ -487,6 +516,7 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
     if (now >= next_tick || has_requests(loop)) {
       loop.has_more = !attempt(loop.trouble, [&] { tick(loop); }) || loop.has_more;
       move_if_wanted(loop);
+      erase_if_wanted(loop);
       next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
     }
     if (settings.worker_enabled && is_merge_due(loop)) {

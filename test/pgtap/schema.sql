@@ -13,7 +13,7 @@ CREATE FUNCTION shape_is(relation text, expected text) RETURNS text LANGUAGE sql
 $$;
 SELECT shape_is('eav.tenants', 'tenant_id bigint!, name text!, created_at timestamp with time zone!');
 SELECT shape_is('eav.entities', 'tenant_id bigint!, entity_id bigint!, external_id text, entity_type text, version bigint!, is_deleted boolean!, created_at timestamp with time zone!');
-SELECT shape_is('eav.attributes', 'attribute_id integer!, tenant_id bigint!, name text!, data_type text, projection text!, is_inferred boolean!, created_at timestamp with time zone!, document_name text, moving_from text[]');
+SELECT shape_is('eav.attributes', 'attribute_id integer!, tenant_id bigint!, name text!, data_type text, projection text!, is_inferred boolean!, created_at timestamp with time zone!, document_name text, moving_from text[], is_pii boolean!');
 SELECT shape_is('eav.attribute_indexes', 'tenant_id bigint!, attribute_id integer!, requested_at timestamp with time zone!, requested_by text!, failures integer!, last_error text, next_attempt_at timestamp with time zone!');
 SELECT shape_is('eav.stat_attribute_indexes', 'tenant_id bigint, attribute_id bigint, attribute text, index_name text, state text, phase text, blocks_done bigint, blocks_total bigint, tuples_done bigint, tuples_total bigint, bytes bigint, requested_at timestamp with time zone, requested_by text, failures integer, last_error text, next_attempt_at timestamp with time zone');
 SELECT shape_is('eav.attribute_reads', 'tenant_id bigint!, attribute_id integer!, filters bigint!, reads bigint!, last_read_at timestamp with time zone!');
@@ -54,6 +54,10 @@ SELECT results_eq($$SELECT read_path, node_type, target_lag, max_lag, consistenc
              ('olap_dashboard', 'olap', '5 min', '15 min', 'eventual', 'as_of', NULL),
              ('olap_historical', 'olap', '24 h', '48 h', 'eventual', 'accept', NULL)$$,
     'the budgets of the product');
+SELECT shape_is('eav.audit_log', 'audit_id bigint!, logged_at timestamp with time zone!, actor text!, action text!, state text!, erasure_id bigint!, tenant_id bigint!, reason text, details jsonb!');
+SELECT shape_is('eav.erased_subjects', 'tenant_id bigint!, subject uuid!, erased_at timestamp with time zone!, discarded bigint!, last_discarded_at timestamp with time zone');
+SELECT shape_is('eav.stat_erasures', 'erasure_id bigint, tenant_id bigint, of_tenant boolean, phase text, requested_at timestamp with time zone, updated_at timestamp with time zone, counts jsonb, failures integer, last_error text, next_attempt_at timestamp with time zone');
+SELECT shape_is('eav.entity_keys', 'tenant_id bigint!, entity_id bigint!, key_id uuid!, key bytea!, created_at timestamp with time zone!');
 SELECT shape_is('eav.ingest_receipt', 'accepted integer, rejected integer, ticket bigint');
 SELECT shape_is('eav.stat_ingest', 'calls bigint, events bigint, values bigint, bytes bigint, rejected bigint, rejects jsonb, spilled_calls bigint, spilled_values bigint, waits bigint, timeouts bigint, is_open boolean, slabs integer, slabs_in_use integer, slabs_high_water integer');
 SELECT shape_is('eav.ingest_gaps', 'gap_id bigint!, epoch bigint!, gap_start timestamp with time zone!, gap_end timestamp with time zone!, detected_at timestamp with time zone!, reason text!');
@@ -104,7 +108,7 @@ SELECT is_empty($$
     SELECT i.indexrelid::regclass FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'eav'::regnamespace
     JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = 'tenant_id'
-    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes')
+    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes', 'audit_log', 'erasures')
       AND i.indexrelid <> 'eav.tenants_name_key'::regclass
       AND i.indkey[0] <> t.attnum$$, 'unique keys begin with tenant_id');
 
@@ -212,6 +216,7 @@ SELECT set_eq(
       WHERE e.extname = 'eav_ext'$$,
     ARRAY['tenants', 'tenant_id_seq', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
           'attribute_changes', 'attribute_changes_seq', 'entity_values_current',
+          'entity_keys', 'audit_log', 'audit_log_seq', 'erasure_seq', 'erasure_secret', 'erased_subjects',
           'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'attribute_rollups',
           'attribute_rollups_daily', 'partition_policy', 'flush_backlog',
           'flush_backlog_seq', 'ingest_gaps', 'ingest_gaps_seq', 'ingest_rejects', 'ingest_rejects_seq', 'nodes', 'freshness_budget'],
@@ -220,7 +225,7 @@ SELECT is_empty($$
     SELECT c.relname FROM member JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
     WHERE c.relkind = 'r' AND NOT c.relispartition
       AND c.relname NOT IN ('flush_state', 'staging_epoch', 'entity_values_ts_template',
-                            'replication_heartbeat', 'attribute_moves', 'rollup_pending')
+                            'replication_heartbeat', 'attribute_moves', 'rollup_pending', 'erasures', 'erasure_attributes')
       AND NOT c.oid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'eav_ext')::oid[])$$,
     'no other table is forgotten');
 

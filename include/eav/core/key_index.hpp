@@ -32,6 +32,12 @@ class KeyIndex {
     return slot;
   }
 
+  // The number of the pair; size() when it has not been seen.
+  std::size_t find(const NameKey& key) {
+    const std::uint32_t number = slots_.empty() ? empty : find_slot(key);
+    return number == empty ? keys_.size() : number;
+  }
+
   const NameKey& operator[](std::size_t number) const { return keys_[number]; }
   std::size_t size() const { return keys_.size(); }
 

@@ -12,8 +12,12 @@ struct FlushResult {
   bool has_more = false;  // committed rows were left for the next flush
 };
 
+// How far it has come is noted when there was something to flush, or always: also when all that was
+// staged has been rolled back.
+enum class Note : uint8 { changes, always };
+
 // max_values 0: all. In the transaction of the caller.
-FlushResult flush(int64 max_values);
+FlushResult flush(int64 max_values, Note note = Note::changes);
 
 // What the last flush() of this backend found: for the worker, which calls it through SQL.
 bool last_flush_left_more();

@@ -20,6 +20,7 @@ struct Attribute {
   std::optional<core::DataType> type;  // none while only clearings have arrived
   core::Projection projection;
   bool is_inferred;
+  bool is_pii;
   uint8 moving_from;               // a bit for each Projection that may still hold values of it
   std::string_view name;           // as long as the registry is not refreshed
   std::string_view document_name;  // its key in documents; likewise
@@ -48,6 +49,10 @@ namespace registry {
 void refresh();
 
 bool has_tenant(int64 tenant_id);
+// Whether the tenant, or any entity of it, has been erased: of a tenant that has been loaded. What
+// is erased as a whole is no tenant any more.
+bool is_erased(int64 tenant_id);
+bool has_erased(int64 tenant_id);
 // Null when unknown. Valid until the next refresh(), whatever is loaded meanwhile.
 const Attribute* find(const AttributeId& id);
 const Attribute* find(const AttributeName& name);

@@ -22,7 +22,7 @@ using Rejects = core::ArenaVector<RejectedRow>;
 RejectedRow rejected(const StagedRow& row, TupleDesc description, const Rejection& rejection);
 RejectedRow rejected(const core::EventReader::Reject& event);
 
-// Within an SPI connection.
-void write_rejects(const Rejects& rejects);
+// Within an SPI connection. Returns how many were written: those of what has been erased are not.
+int64 write_rejects(const Rejects& rejects);
 
 }  // namespace eav::ingest

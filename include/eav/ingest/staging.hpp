@@ -36,9 +36,11 @@ template <typename Visit, typename BetweenPages>
 void scan_batch(const Leaves& leaves, const BatchRule& rule, Visit&& visit,
                 BetweenPages&& between_pages);
 
-// Lets new rows go to an empty leaf when the current one is due, and empties leaves whose rows
-// have all been flushed by a committed flush. Waits for nobody.
-void rotate(const Leaves& leaves, const core::SnapshotView& flushed);
+enum class When : uint8 { due, now };
+
+// Lets new rows go to an empty leaf when the current one is due, or at once, and empties leaves
+// whose rows have all been flushed by a committed flush. Waits for nobody.
+void rotate(const Leaves& leaves, const core::SnapshotView& flushed, When when = When::due);
 
 int current_slot();
 

@@ -1,0 +1,92 @@
+-- What eav.erase_entity() and eav.erase_tenant() refuse and answer; that they leave nothing is tested
+-- in test/tap/t/130_erasure.pl. The worker rests, so each batch is ours.
+SELECT eav.register_tenant('erasure', 68001);
+SELECT error_of($$SELECT eav.erase_entity(NULL, 1, 'x')$$);
+SELECT error_of($$SELECT eav.erase_entity(68000, 1, 'x')$$);
+SELECT error_of($$SELECT eav.erase_entity(68001, NULL, 'x')$$);
+SELECT error_of($$SELECT eav.erase_entity(68001, 1, NULL)$$);
+SELECT error_of($$SELECT eav.erase_entity(68001, 1, E' \n')$$);
+SELECT error_of($$SELECT eav.erase_tenant(NULL, 'x')$$);
+SELECT error_of($$SELECT eav.erase_tenant(68000, 'x')$$);
+SELECT error_of($$SELECT eav.erase_tenant(68001, NULL)$$);
+SELECT error_of($$SELECT eav.erase_tenant(68001, '')$$);
+SELECT error_of($$SELECT eav.run_erasures(NULL)$$);
+SELECT error_of($$SELECT eav.run_erasures(0)$$);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT error_of($$SELECT eav.run_erasures()$$);
+ROLLBACK;
+
+SELECT eav.register_entity(68001, 'person', NULL, 7);
+SELECT eav.upsert_hot_attributes(68001, 7, '{"a": 1, "b": "x"}') IS NOT NULL;
+SELECT eav.upsert_hot_attributes(68001, 8, '{"a": 2}') IS NOT NULL;
+-- A request that does not commit leaves nothing.
+BEGIN;
+SELECT eav.erase_entity(68001, 7, 'mistaken') > 0;
+SELECT eav.run_erasures() AS not_begun_by_the_one_who_asked;
+ROLLBACK;
+SELECT count(*) FROM eav.erasures;
+SELECT count(*) FROM eav.audit_log;
+
+-- What was staged and rolled back stands in staging until that is emptied.
+BEGIN;
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value) VALUES (68001, 7, 'a', '5');
+ROLLBACK;
+SELECT eav.erase_entity(68001, 7, 'ticket') AS erasure \gset
+SELECT eav.erase_entity(68001, 7, 'ticket') = :erasure;
+SELECT error_of($$SELECT eav.upsert_hot_attributes(68001, 7, '{"a": 3}')$$);
+SELECT error_of($$SELECT eav.register_entity(68001, 'person')$$);
+SELECT error_of($$SELECT eav.register_entity(68001, 'other', NULL, 7)$$);
+-- Others are not concerned.
+SELECT eav.upsert_hot_attributes(68001, 8, '{"a": 4}') IS NOT NULL, eav.register_entity(68001, 'another') > 0;
+SELECT phase, of_tenant FROM eav.stat_erasures;
+CREATE PROCEDURE erase_all() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 10000 LOOP
+        EXIT WHEN eav.run_erasures() = 0;
+        COMMIT;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END
+$$;
+CALL erase_all();
+SELECT action, state, tenant_id, reason, details -> 'removed' AS removed FROM eav.audit_log
+WHERE erasure_id = :erasure ORDER BY audit_id;
+SELECT entity_id, value_int FROM eav.entity_values_ts WHERE tenant_id = 68001 ORDER BY 1, 2;
+SELECT entity_id, external_id FROM eav.entities WHERE tenant_id = 68001 AND entity_id < 100;
+SELECT count(*) FROM eav.erased_subjects WHERE tenant_id = 68001;
+-- Registered again it is another.
+SELECT eav.register_entity(68001, 'person') <> 7;
+SELECT count(*) FROM eav.erased_subjects WHERE tenant_id = 68001;
+-- Who was never there can be erased, too.
+SELECT eav.erase_entity(68001, 9, 'on the way') > 0;
+CALL erase_all();
+
+-- A batch that fails says so, and is tried again.
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END';
+CREATE TRIGGER refuse BEFORE DELETE ON eav.entity_jsonb FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT eav.erase_entity(68001, 8, 'ticket') AS erasure \gset
+SELECT eav.run_erasures();
+SELECT eav.run_erasures();
+SELECT phase, failures, last_error FROM eav.stat_erasures;
+DROP TRIGGER refuse ON eav.entity_jsonb;
+DROP FUNCTION refuse;
+UPDATE eav.erasures SET next_attempt_at = now();
+CALL erase_all();
+SELECT state FROM eav.audit_log WHERE erasure_id = :erasure ORDER BY audit_id;
+
+-- A tenant.
+SELECT eav.register_attribute(68001, 'c', 'int', 'hot') > 0;
+SELECT eav.erase_tenant(68001, 'end') AS erasure \gset
+SELECT eav.erase_tenant(68001, 'again') = :erasure;
+SELECT error_of($$SELECT eav.register_tenant('erasure')$$);
+SELECT error_of($$SELECT eav.register_tenant('erasure', 68001)$$);
+SELECT error_of($$SELECT eav.upsert_hot_attributes(68001, 7, '{"a": 3}')$$);
+CALL erase_all();
+SELECT state, details -> 'removed' AS removed FROM eav.audit_log WHERE erasure_id = :erasure ORDER BY audit_id;
+SELECT count(*) FROM eav.attributes WHERE tenant_id = 68001;
+SELECT error_of($$SELECT eav.erase_tenant(68001, 'again')$$);
+SELECT eav.register_tenant('erasure', 68001);
+SELECT eav.upsert_hot_attributes(68001, 7, '{"a": 3}');
+SELECT eav.erase_tenant(68001, 'the end') > 0;
+CALL erase_all();
+DROP PROCEDURE erase_all;

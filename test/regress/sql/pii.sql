@@ -1,0 +1,61 @@
+-- Personal attributes: who can be one, and what becomes of them. That nothing stands in the clear is
+-- tested in test/tap/t/132_pii.pl.
+SELECT eav.register_tenant('pii', 69001);
+SELECT eav.register_attribute(69001, 'secret', 'text', 'live') > 0,
+       eav.register_attribute(69001, 'hot', 'text', 'hot') > 0,
+       eav.register_attribute(69001, 'current', 'text', 'current') > 0,
+       eav.register_attribute(69001, 'number', 'int', 'live') > 0,
+       eav.register_attribute(69001, 'used', 'text', 'none') > 0;
+SELECT error_of($$SELECT eav.set_pii(69001, 'secret')$$);
+SELECT error_of($$SELECT eav._encrypt_pii('{69001}', '{1}', '{x}')$$);
+CREATE SCHEMA crypto;
+CREATE EXTENSION pgcrypto SCHEMA crypto;
+SELECT error_of($$SELECT eav.set_pii(NULL, 'secret')$$);
+SELECT error_of($$SELECT eav.set_pii(69000, 'secret')$$);
+SELECT error_of($$SELECT eav.set_pii(69001, 'unknown')$$);
+SELECT error_of($$SELECT eav.set_pii(69001, 'hot')$$);
+SELECT error_of($$SELECT eav.set_pii(69001, 'current')$$);
+SELECT error_of($$SELECT eav.set_pii(69001, 'number')$$);
+SELECT eav.upsert_hot_attributes(69001, 1, '{"used": "x"}');
+SELECT error_of($$SELECT eav.set_pii(69001, 'used')$$);
+SELECT eav.set_pii(69001, 'secret');
+SELECT eav.set_pii(69001, 'secret');
+SELECT name, is_pii FROM eav.attributes WHERE tenant_id = 69001 ORDER BY name;
+SELECT error_of($$SELECT eav.promote_attribute(69001, 'secret', 'hot')$$);
+SELECT error_of($$SELECT eav.alter_attribute_type(69001, 'secret', 'json', 'keep')$$);
+SELECT error_of($$UPDATE eav.attributes SET is_pii = false WHERE tenant_id = 69001 AND name = 'secret'$$);
+
+SELECT eav.upsert_hot_attributes(69001, 1, '{"secret": "one", "number": 1}') ->> 'secret' LIKE 'pii1:%';
+SELECT eav.get_pii(69001, 1), eav.get_pii(69001, 2);
+SELECT eav.upsert_hot_attributes(69001, 1, '{"secret": "older"}', '2020-01-01') ->> 'number';
+SELECT eav.get_pii(69001, 1);
+SELECT eav.rename_attribute(69001, 'secret', 'private');
+SELECT eav.get_pii(69001, 1);
+SELECT eav.demote_attribute(69001, 'private', 'none'), eav.move_attributes();
+SELECT eav.get_pii(69001, 1);
+SELECT eav.promote_attribute(69001, 'private', 'live'), eav.move_attributes(), eav.move_attributes();
+SELECT eav.get_pii(69001, 1);
+SELECT eav.upsert_hot_attributes(69001, 1, '{"private": null}') ->> 'secret';
+SELECT eav.get_pii(69001, 1);
+SELECT eav.decrypt_pii(69001, 1, NULL), eav.decrypt_pii(69001, 1, 'clear'), eav.decrypt_pii(69001, 1, '');
+SELECT error_of($$SELECT eav.decrypt_pii(69001, 1, 'pii1:')$$);
+SELECT error_of($$SELECT eav.decrypt_pii(69001, 1, 'pii1:' || repeat('?', 120))$$);
+-- What was encrypted stays readable as long as its key is there.
+SELECT eav.decrypt_pii(tenant_id, entity_id, value_text) FROM eav.entity_values_ts
+WHERE tenant_id = 69001 AND value_text LIKE 'pii1:%' ORDER BY observed_at;
+DELETE FROM eav.entity_keys WHERE tenant_id = 69001;
+SELECT eav.decrypt_pii(tenant_id, entity_id, value_text) FROM eav.entity_values_ts
+WHERE tenant_id = 69001 AND value_text LIKE 'pii1:%' ORDER BY observed_at;
+
+-- Rejects do not show them.
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value, observed_at) VALUES
+    (69001, 1, 'private', 'shown?', '9999-01-01'), (69001, 1, 'secret', 'shown?', '9999-01-01'),
+    (69001, 1, 'number', 'not personal', now());
+SELECT rejected FROM eav.stage_flush();
+SELECT reason, payload - 'observed_at' AS payload FROM eav.ingest_rejects WHERE tenant_id = 69001 ORDER BY reject_id;
+DELETE FROM eav.ingest_rejects WHERE tenant_id = 69001;
+SELECT eav.erase_tenant(69001, 'end') > 0;
+DO $$BEGIN WHILE eav.run_erasures() > 0 LOOP COMMIT; PERFORM pg_sleep(0.01); END LOOP; END$$;
+SELECT count(*) FROM eav.entity_keys WHERE tenant_id = 69001;
+DROP EXTENSION pgcrypto;
+DROP SCHEMA crypto;
