@@ -210,7 +210,7 @@ COMMENT ON FUNCTION eav.drop_attribute_index(bigint, text) IS
 'Takes back what eav.create_attribute_index() was asked for and returns true, or false when it was not. A background process drops the index without blocking anybody, after the transaction has committed. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, null_value_not_allowed (22004) for a null argument, foreign_key_violation (23503) for an unknown tenant, invalid_name (42602) for what is no name, and undefined_object (42704) for an unknown attribute.';
 
 -- Without functions of ours, so that SELECT is enough.
-CREATE VIEW eav.stat_attribute_indexes AS
+CREATE VIEW eav.stat_attribute_indexes WITH (security_invoker = true) AS
 SELECT w.tenant_id, coalesce(w.attribute_id, i.attribute_id) AS attribute_id, a.name AS attribute,
        coalesce(i.index_name, 'attribute_' || w.attribute_id || '_idx') AS index_name,
        CASE WHEN w.attribute_id IS NULL OR a.projection IS DISTINCT FROM 'hot' THEN 'unwanted'

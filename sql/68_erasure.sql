@@ -289,8 +289,8 @@ END
 $$;
 COMMENT ON FUNCTION eav._request_erasure(bigint, bigint, text, boolean, text) IS 'Internal: what eav.erase_entity() and eav.erase_tenant() have in common.';
 
-CREATE FUNCTION eav.erase_entity(tenant_id bigint, entity_id bigint, reason text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION eav._erase_entity(tenant_id bigint, entity_id bigint, reason text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -307,11 +307,14 @@ BEGIN
          WHERE e.tenant_id = tenant_id AND e.entity_id = entity_id), false, reason);
 END
 $$;
+COMMENT ON FUNCTION eav._erase_entity(bigint, bigint, text) IS 'Internal: what eav.erase_entity() does once its caller has been checked.';
+CREATE FUNCTION eav.erase_entity(tenant_id bigint, entity_id bigint, reason text) RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.erase_entity(bigint, bigint, text) IS
-'Erases an entity: history, projection, names, backlog, rejects, what it has added to rollups and statistics, what is in staging, in the ring or in open transactions. From the commit on, values that arrive for it are discarded, until eav.register_entity() names it again; the worker removes what is there in batches, and eav.stat_erasures shows how far it is. reason: kept in eav.audit_log; must name no person. Returns the id of the erasure, which stands in eav.audit_log; that of the erasure that is already under way for the entity, if there is one. An entity that nobody knows is erased as well: its values may be on their way. Raises foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004) for a null argument, and invalid_parameter_value (22023) for an empty reason.';
+'Erases an entity: history, projection, names, backlog, rejects, what it has added to rollups and statistics, what is in staging, in the ring or in open transactions. From the commit on, values that arrive for it are discarded, until eav.register_entity() names it again; the worker removes what is there in batches, and eav.stat_erasures shows how far it is. reason: kept in eav.audit_log; must name no person. Returns the id of the erasure, which stands in eav.audit_log; that of the erasure that is already under way for the entity, if there is one. An entity that nobody knows is erased as well: its values may be on their way. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004) for a null argument, and invalid_parameter_value (22023) for an empty reason.';
 
-CREATE FUNCTION eav.erase_tenant(tenant_id bigint, reason text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION eav._erase_tenant(tenant_id bigint, reason text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -328,8 +331,11 @@ BEGIN
     RETURN eav._request_erasure(tenant_id, NULL, NULL, true, reason);
 END
 $$;
+COMMENT ON FUNCTION eav._erase_tenant(bigint, text) IS 'Internal: what eav.erase_tenant() does once its caller has been checked.';
+CREATE FUNCTION eav.erase_tenant(tenant_id bigint, reason text) RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.erase_tenant(bigint, text) IS
-'Erases a tenant: all its entities as eav.erase_entity() does, its attributes with what is known about them, its rollups, its rejects, and its name. The number remains in eav.audit_log and in eav.erased_subjects, so that values that arrive for it are discarded, until eav.register_tenant() gives the number out again. Returns the id of the erasure; that of the one that is already under way, if there is one. Raises foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004) for a null argument, and invalid_parameter_value (22023) for an empty reason.';
+'Erases a tenant: all its entities as eav.erase_entity() does, its attributes with what is known about them, its rollups, its rejects, and its name. The number remains in eav.audit_log and in eav.erased_subjects, so that values that arrive for it are discarded, until eav.register_tenant() gives the number out again. Returns the id of the erasure; that of the one that is already under way, if there is one. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004) for a null argument, and invalid_parameter_value (22023) for an empty reason.';
 
 -- Who is about to write locks the table before the tombstones are looked at: an erasure waits for
 -- those who hold the lock.

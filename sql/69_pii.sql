@@ -80,8 +80,8 @@ END
 $$;
 COMMENT ON FUNCTION eav._encrypt_pii(bigint[], bigint[], text[]) IS 'Internal: values of personal attributes as they are stored, in the same order; makes keys for entities that have none. Raises undefined_object (42704) without pgcrypto, serialization_failure (40001) when a key is deleted meanwhile.';
 
-CREATE FUNCTION eav.decrypt_pii(tenant_id bigint, entity_id bigint, value text) RETURNS text
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+CREATE FUNCTION eav._decrypt_pii(tenant_id bigint, entity_id bigint, value text) RETURNS text
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -119,16 +119,19 @@ BEGIN
     RETURN convert_from(cleartext, 'UTF8');
 END
 $$;
+COMMENT ON FUNCTION eav._decrypt_pii(bigint, bigint, text) IS 'Internal: what eav.decrypt_pii() does once its caller has been checked.';
+CREATE FUNCTION eav.decrypt_pii(tenant_id bigint, entity_id bigint, value text) RETURNS text
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.decrypt_pii(bigint, bigint, text) IS
-'Returns the cleartext of a value of a personal attribute as history and documents have it (pii1:...); null when its key is gone, or it is of another entity; what is not encrypted comes back as it is. tenant_id, entity_id: whose value it is. Grant it to those only who may see personal values. Raises data_corrupted (XX001) for a value that has been changed, and undefined_object (42704) without pgcrypto.';
+'Returns the cleartext of a value of a personal attribute as history and documents have it (pii1:...); null when its key is gone, or it is of another entity; what is not encrypted comes back as it is. tenant_id, entity_id: whose value it is. Grant it to those only who may see personal values. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, data_corrupted (XX001) for a value that has been changed, and undefined_object (42704) without pgcrypto.';
 
-CREATE FUNCTION eav.get_pii(tenant_id bigint, entity_id bigint) RETURNS jsonb
-    LANGUAGE sql STABLE SECURITY DEFINER
+CREATE FUNCTION eav._get_pii(tenant_id bigint, entity_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(v.name, v.cleartext) FILTER (WHERE v.cleartext IS NOT NULL), '{}')
     FROM (SELECT a.name,
-                 eav.decrypt_pii($1, $2, CASE WHEN a.projection = 'live' AND a.moving_from IS NULL
+                 eav._decrypt_pii($1, $2, CASE WHEN a.projection = 'live' AND a.moving_from IS NULL
                      THEN (SELECT p.live_attrs ->> coalesce(a.document_name, a.name)
                            FROM eav.entity_jsonb p WHERE p.tenant_id = $1 AND p.entity_id = $2)
                      ELSE (SELECT h.value_text FROM eav.entity_values_ts h
@@ -138,11 +141,14 @@ AS $$
                      END) AS cleartext
           FROM eav.attributes a WHERE a.tenant_id = $1 AND a.is_pii) AS v
 $$;
+COMMENT ON FUNCTION eav._get_pii(bigint, bigint) IS 'Internal: what eav.get_pii() does once its caller has been checked.';
+CREATE FUNCTION eav.get_pii(tenant_id bigint, entity_id bigint) RETURNS jsonb
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.get_pii(bigint, bigint) IS
-'Returns the newest values of the personal attributes of an entity in the clear, an object by name; {} when there are none, or the key is gone. Of attributes with projection none it reads the history. Grant it to those only who may see personal values. Raises data_corrupted (XX001) for a value that has been changed, and undefined_object (42704) without pgcrypto.';
+'Returns the newest values of the personal attributes of an entity in the clear, an object by name; {} when there are none, or the key is gone. Of attributes with projection none it reads the history. Grant it to those only who may see personal values. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, data_corrupted (XX001) for a value that has been changed, and undefined_object (42704) without pgcrypto.';
 
-CREATE FUNCTION eav.set_pii(tenant_id bigint, attribute text) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION eav._set_pii(tenant_id bigint, attribute text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
     -- While it waits nobody can flush.
     SET lock_timeout = '2s'
@@ -181,8 +187,11 @@ BEGIN
     RETURN true;
 END
 $$;
+COMMENT ON FUNCTION eav._set_pii(bigint, text) IS 'Internal: what eav.set_pii() does once its caller has been checked.';
+CREATE FUNCTION eav.set_pii(tenant_id bigint, attribute text) RETURNS boolean
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.set_pii(bigint, text) IS
-'Makes an attribute personal, before its first value: its values are stored encrypted, under a key of each entity that eav.erase_entity() deletes. It must have type text and projection live or none, and keeps them. Values show as pii1:... in documents and history and cannot be searched; eav.get_pii() and eav.decrypt_pii() read them. Ingestion stands still until the transaction ends. Returns false when it is personal already. Raises lock_not_available (55P03) when transactions that have upserted stay open for 2 seconds, object_not_in_prerequisite_state (55000) when it has values, invalid_parameter_value (22023) for another type or projection, undefined_object (42704) for an unknown attribute or without pgcrypto, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004).';
+'Makes an attribute personal, before its first value: its values are stored encrypted, under a key of each entity that eav.erase_entity() deletes. It must have type text and projection live or none, and keeps them. Values show as pii1:... in documents and history and cannot be searched; eav.get_pii() and eav.decrypt_pii() read them. Ingestion stands still until the transaction ends. Returns false when it is personal already. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, lock_not_available (55P03) when transactions that have upserted stay open for 2 seconds, object_not_in_prerequisite_state (55000) when it has values, invalid_parameter_value (22023) for another type or projection, undefined_object (42704) for an unknown attribute or without pgcrypto, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004).';
 
 -- Whoever changes where its values go, or their type, is refused.
 CREATE FUNCTION eav._keep_pii() RETURNS trigger

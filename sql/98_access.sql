@@ -30,6 +30,9 @@ GRANT ALL ON ALL TABLES IN SCHEMA eav TO eav_admin;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA eav TO eav_admin;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA eav TO eav_admin;
 GRANT USAGE ON TYPE eav.ingest_receipt TO eav_admin, eav_writer;
+-- The log is written by the functions, and by nobody changed. Keys and the secret are for the functions.
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON eav.audit_log FROM eav_admin;
+REVOKE ALL ON eav.entity_keys, eav.erasure_secret FROM eav_admin;
 
 -- Everybody: which tenant, how fresh, where to read.
 GRANT EXECUTE ON FUNCTION
@@ -79,7 +82,7 @@ GRANT SELECT ON
 
 GRANT EXECUTE ON FUNCTION
     eav.worker_status(), eav._worker_pid(), eav.check_replication_lag(), eav.breaker_status(),
-    eav._ingest_counters()
+    eav._ingest_counters(), eav.health_check()
     TO eav_monitor;
 GRANT SELECT ON eav.stat_ingest, eav.ingest_gaps, eav.replication_heartbeat, eav.freshness_budget
     TO eav_monitor;

@@ -90,6 +90,30 @@ void define_freshness_settings() {
              &settings.fallback_limit, 1000, 0, 1000 * 1000, PGC_SIGHUP, 0);
 }
 
+// Of whoever asks: where eav.health_check() begins to warn.
+void define_health_settings() {
+  define_int("eav.health_staging_rows", "Staged values above which eav.health_check() warns.",
+             &settings.health_staging_rows, 1000 * 1000, 1, 100 * 1000 * 1000, PGC_USERSET, 0);
+  define_int("eav.health_flush_delay",
+             "How late values may be flushed, beyond eav.flush_interval, before "
+             "eav.health_check() warns.",
+             &settings.health_flush_delay, 10 * 1000, 1, 24 * 3600 * 1000, PGC_USERSET,
+             GUC_UNIT_MS);
+  define_int("eav.health_transaction_age",
+             "Age of transactions, and of moves that stand still, above which "
+             "eav.health_check() warns.",
+             &settings.health_transaction_age, 300, 1, 30 * 24 * 3600, PGC_USERSET, GUC_UNIT_S);
+  define_int("eav.health_slot_size",
+             "WAL kept for a replication slot above which eav.health_check() warns.",
+             &settings.health_slot_size, 1024, 1, INT_MAX / 16, PGC_USERSET, GUC_UNIT_MB);
+  define_int("eav.health_rejects",
+             "Values and events rejected within ten minutes above which eav.health_check() warns.",
+             &settings.health_rejects, 100, 0, 10 * 1000, PGC_USERSET, 0);
+  define_int("eav.health_disk_free",
+             "Part of a file system that must be free, in percent, or eav.health_check() warns.",
+             &settings.health_disk_free, 10, 0, 100, PGC_USERSET, 0);
+}
+
 void define_ring_settings() {
   const GucContext context =
       process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
@@ -111,17 +135,16 @@ void define_tenant_settings() {
                            "How long a tenant that a statement has chosen counts; transaction: "
                            "only in the transaction of the statement, for clients that share "
                            "connections.",
-                           nullptr, &settings.tenant_scope, scope_session, tenant_scopes,
-                           PGC_SUSET, 0, nullptr, nullptr, nullptr);
+                           nullptr, &settings.tenant_scope, scope_session, tenant_scopes, PGC_SUSET,
+                           0, nullptr, nullptr, nullptr);
 }
 
 }  // namespace
 
 std::optional<std::int64_t> chosen_tenant() {
-  if (tenant_choice == nullptr ||
-      (settings.tenant_scope == scope_transaction &&
-       tenant_choice->transaction != InvalidLocalTransactionId &&
-       tenant_choice->transaction != pg::own_transaction())) {
+  if (tenant_choice == nullptr || (settings.tenant_scope == scope_transaction &&
+                                   tenant_choice->transaction != InvalidLocalTransactionId &&
+                                   tenant_choice->transaction != pg::own_transaction())) {
     return std::nullopt;
   }
   return tenant_choice->tenant_id;
@@ -183,6 +206,7 @@ void define_settings() {
       &settings.durable_timeout, 10 * 1000, 1, 3600 * 1000, PGC_USERSET, GUC_UNIT_MS);
   define_tenant_settings();
   define_freshness_settings();
+  define_health_settings();
   define_ring_settings();
 #ifdef EAV_STOP_POINTS
   stop_points::define_setting();

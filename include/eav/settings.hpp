@@ -36,6 +36,12 @@ struct Settings {
   int breaker_open_time;   // seconds
   int breaker_close_time;  // seconds
   int fallback_limit;      // reads per second
+  int health_staging_rows;
+  int health_flush_delay;      // milliseconds
+  int health_transaction_age;  // seconds
+  int health_slot_size;        // megabytes
+  int health_rejects;
+  int health_disk_free;  // percent
   char* tenant_id_text;  // see chosen_tenant()
   int tenant_scope;      // TenantScope
 };

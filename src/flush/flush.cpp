@@ -397,7 +397,8 @@ FlushResult run_flush(int64 max_values, Note note) {
                  run.result.projected, run.result.rejected, run.backlog});
   }
   run.result.has_more = !left_nothing;
-  finish_flush(door, {number, ring.parcels.size(), left_nothing, rule.current.xmin, false});
+  finish_flush(
+      door, {number, ring.parcels.size(), left_nothing, rule.current.xmin, false, run.started.now});
   SPI_finish();
   ingest::close_leaves(leaves);
   PopActiveSnapshot();

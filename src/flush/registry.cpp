@@ -64,7 +64,8 @@ struct Cache {
   Size names = 0;                               // bytes in all of the entries
 
   Size bytes() const {
-    return names + by_id.size() * attribute_bytes + tenants.size() * tenant_bytes;
+    return names + by_id.size() * attribute_bytes +
+           (tenants.size() + erased_tenants.size() + tenants_with_erased.size()) * tenant_bytes;
   }
 };
 Cache* cache = nullptr;

@@ -68,6 +68,7 @@ void on_commit() {
     if (finish.left_nothing) {
       door.flush_completed = finish.number;
       door.flushed_below = finish.ended_below;
+      door.caught_up_at = finish.began_at;
     }
   }
   finished.items.clear();

@@ -129,6 +129,8 @@ void take_over(Door& door) {
   new (&door.counters) Counters();
   door.epoch = 0;
   door.requests = 0;
+  door.caught_up_at = 0;
+  door.spilled_at = 0;
   door.moved_below = present_sequence();
   door.moved_by = 0;
   door.database = MyDatabaseId;

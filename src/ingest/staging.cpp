@@ -47,9 +47,6 @@ constexpr BlockNumber worth_rotating = 1024 * 1024 / BLCKSZ;
 // A leaf of 64 MB is rotated before its time.
 constexpr BlockNumber overdue = 64 * 1024 * 1024 / BLCKSZ;
 
-constexpr std::array<const char*, leaf_count> leaf_names = {
-    "entity_values_ingest_0", "entity_values_ingest_1", "entity_values_ingest_2"};
-
 TimestampTz last_rotation = 0;
 
 bool is_drained(Relation leaf, const core::SnapshotView& flushed) {

@@ -83,6 +83,7 @@ void count(Door& door, const Call& call) {
   if (call.is_spilled) {
     counters.spilled_calls.fetch_add(1, relaxed);
     counters.spilled_values.fetch_add(counts.values, relaxed);
+    door.spilled_at = GetCurrentTransactionStopTimestamp();
   }
   if (counts.rejected > 0) {
     for (std::size_t i = 0; i < core::event_fault_count; ++i) {

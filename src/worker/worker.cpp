@@ -264,9 +264,12 @@ void tick(Loop& loop) {
   if (!loop.is_open) {
     open_door(loop);
   }
+  const TimestampTz now = GetCurrentTimestamp();
   if (loop.has_more || loop.seen != pg::completed_transactions() || has_parcels(loop) ||
       has_requests(loop)) {
     run_flush(loop);
+  } else if (loop.door != nullptr) {
+    loop.door->caught_up_at = now;
   }
   if (is_due(loop.last_maintenance, settings.maintenance_interval * 1000)) {
     run_maintenance(loop);
@@ -384,7 +387,7 @@ void move_ring_to_staging(Loop& loop) {
   }
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(context);
-  flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0, true});
+  flush::finish_flush(loop.door, {number, ring.parcels.size(), false, 0, true, 0});
   end();
   ereport(LOG, (errmsg("eav_ext flush worker has moved values from the ring to staging")));
 }

@@ -27,6 +27,13 @@ sub ready
 	return $node;
 }
 
+# Why a released version of the extension cannot be installed here, or nothing.
+sub release_refused
+{
+	my ($major) = `postgres --version` =~ /(\d+)/ or die 'no postgres says its version';
+	return $major < 17 ? '' : "1.0.0 cannot be installed on PostgreSQL $major: it revokes rights on arrays";
+}
+
 # Ours override what init() writes; those of ready() override ours.
 sub init
 {

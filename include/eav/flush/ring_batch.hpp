@@ -48,6 +48,7 @@ struct Finish {
   bool left_nothing;
   uint64 ended_below;  // all transactions below had ended when it took its snapshot
   bool is_move;        // the parcels have gone to staging instead
+  TimestampTz began_at;
 };
 void finish_flush(ingest::Door* door, const Finish& finish);
 

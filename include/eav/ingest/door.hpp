@@ -61,6 +61,10 @@ struct Door {
   std::atomic<uint64> moved_by;
   ConditionVariable flushed;  // something of the above has changed
 
+  // For eav.health_check(). 0: not yet, since the server started.
+  std::atomic<TimestampTz> caught_up_at;  // all that was committed by then has been flushed
+  std::atomic<TimestampTz> spilled_at;    // the last call that went through staging
+
   Counters counters;
 };
 

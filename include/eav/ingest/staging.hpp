@@ -9,6 +9,8 @@
 namespace eav::ingest {
 
 constexpr int leaf_count = 3;
+constexpr std::array<const char*, leaf_count> leaf_names = {
+    "entity_values_ingest_0", "entity_values_ingest_1", "entity_values_ingest_2"};
 
 struct Leaves {
   std::array<Relation, leaf_count> relations;

@@ -238,6 +238,9 @@ sub rewind_standby
 {
 	my ($self) = @_;
 	my ($primary, $standby) = $self->nodes;
+	# Until the first checkpoint after a promotion pg_rewind takes the new timeline for the old one, and
+	# has nothing to do.
+	$primary->ask('CHECKPOINT');
 	local %ENV = (%ENV, %{ $standby->{eav_clock} // {} });
 	my $said = '';
 	my $is_done = IPC::Run::run([ 'pg_rewind', '-D', $standby->data_dir, '--source-server',

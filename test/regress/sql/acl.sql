@@ -50,46 +50,104 @@ SET ROLE regress_plain;
 SELECT eav.register_tenant('x');
 RESET ROLE;
 
--- What a producer needs, and no more.
-GRANT USAGE ON SCHEMA eav TO regress_plain;
-GRANT INSERT ON eav.entity_values_ingest TO regress_plain;
-GRANT EXECUTE ON FUNCTION eav._staging_slot() TO regress_plain;
+-- What the roles are for. A writer hands in values of its tenant, and no more.
+GRANT eav_writer TO regress_plain;
+SELECT eav.register_tenant('acl', 7001), eav.register_tenant('acl other', 7002);
 SET ROLE regress_plain;
+SELECT eav.register_entity(7001, 'e');
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (7001, 'e', 'a', '1');
+SELECT eav.set_tenant(7001);
 BEGIN;
-INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (1, 'e', 'a', '1');
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (7001, 'e', 'a', '1');
+SELECT eav.register_entity(7001, 'e') > 0, eav.register_attribute(7001, 'a', 'int') > 0,
+       eav.replay_rejects();
 ROLLBACK;
+-- Not for another tenant, whether it is there or not; and not saying that it was another who wrote.
+SELECT eav.register_entity(7002, 'e');
+SELECT eav.register_entity(7003, 'e');
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (7002, 'e', 'a', '1');
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value, writer_tenant)
+VALUES (7001, 'e', 'a', '1', 7002);
 SELECT eav.register_tenant('x');
+SELECT eav.stage_flush();
 SELECT * FROM eav.entity_values_ingest;
+SELECT eav.get_entity(7001, 'e');
+-- A pinned role has its tenant without choosing, and can choose no other.
 RESET ROLE;
--- Functions that do a task need no rights on what they touch.
-GRANT EXECUTE ON FUNCTION eav.register_tenant, eav.register_entity, eav.register_attribute,
-    eav.replay_rejects, eav.worker_status TO regress_plain;
+RESET eav.tenant_id;
+SELECT eav.grant_tenant('regress_plain', 7002);
 SET ROLE regress_plain;
-BEGIN;
-SELECT eav.register_tenant('x') AS tenant \gset
-SELECT eav.register_entity(:tenant, 'e') > 0, eav.register_attribute(:tenant, 'a', 'int') > 0,
-       eav.replay_rejects(), flushes >= 0 FROM eav.worker_status();
-ROLLBACK;
+SELECT eav.current_tenant();
+SELECT eav.set_tenant(7001);
+SET eav.tenant_id = 7001;
+SELECT eav.current_tenant();
+RESET eav.tenant_id;
 RESET ROLE;
+-- Nor can its members, also under a name that is new.
+ALTER ROLE regress_plain RENAME TO regress_renamed;
+CREATE ROLE regress_member IN ROLE regress_renamed;
+SET ROLE regress_member;
+SELECT eav.current_tenant();
+RESET ROLE;
+DROP ROLE regress_member;
+ALTER ROLE regress_renamed RENAME TO regress_plain;
+SELECT eav.revoke_tenant('regress_plain'), eav.revoke_tenant('regress_plain');
+SELECT eav.grant_tenant('regress_nobody', 7002);
+SELECT eav.grant_tenant('regress_plain', 7003);
+SELECT eav.grant_tenant(NULL, 7002);
 
-GRANT EXECUTE ON FUNCTION eav.rename_attribute, eav.create_attribute_index,
-    eav.drop_attribute_index, eav.recommend_attributes TO regress_plain;
-GRANT SELECT ON eav.stat_attribute_indexes TO regress_plain;
+-- A choice that ends with the transaction, for clients that share connections.
+SELECT eav.set_tenant(7001, true);
+BEGIN;
+SELECT eav.set_tenant(7001, true), eav.current_tenant();
+COMMIT;
+SELECT eav.current_tenant();
+SET eav.tenant_scope = 'transaction';
+SELECT eav.set_tenant(7001);
+SET eav.tenant_id = 7001;
+SELECT eav.current_tenant();
+BEGIN;
+SET eav.tenant_id = 7002;
+SELECT eav.current_tenant();
+SAVEPOINT later;
+SET LOCAL eav.tenant_id = 7001;
+SELECT eav.current_tenant();
+ROLLBACK TO later;
+SELECT eav.current_tenant();
+COMMIT;
+SELECT eav.current_tenant();
+RESET eav.tenant_id;
+RESET eav.tenant_scope;
+
+-- The administration of attributes is that of all tenants.
+REVOKE eav_writer FROM regress_plain;
+GRANT eav_admin TO regress_plain;
 SET ROLE regress_plain;
 BEGIN;
 SELECT eav.register_tenant('x') AS tenant \gset
 SELECT eav.register_attribute(:tenant, 'a', 'int', 'hot') > 0, eav.rename_attribute(:tenant, 'a', 'b');
 SELECT eav.create_attribute_index(:tenant, 'b') IS NOT NULL;
-SELECT attribute, state, requested_by = session_user FROM eav.stat_attribute_indexes;
+SELECT attribute, state, requested_by = session_user FROM eav.stat_attribute_indexes WHERE tenant_id = :tenant;
 SELECT eav.drop_attribute_index(:tenant, 'b');
 SELECT attribute, recommended FROM eav.recommend_attributes(:tenant);
+SELECT eav.demote_attribute(:tenant, 'b', 'live'), flushed >= 0, eav.run_maintenance() >= 0,
+       eav.merge_rollups() >= 0 FROM eav.stage_flush();
 ROLLBACK;
 RESET ROLE;
+REVOKE eav_admin FROM regress_plain;
+-- The monitor sees no tenant.
+GRANT eav_monitor TO regress_plain;
+SET ROLE regress_plain;
+SELECT flushes >= 0 FROM eav.worker_status();
+SELECT * FROM eav.entities;
+RESET ROLE;
+REVOKE eav_monitor FROM regress_plain;
 
 -- The JSON door: EXECUTE is enough, also where values go through staging, as they do while the
 -- worker rests, and whatever the search_path finds first.
-SELECT eav.register_tenant('acl', 7001);
+GRANT USAGE ON SCHEMA eav TO regress_plain;
 GRANT EXECUTE ON FUNCTION eav.ingest(text, text), eav.wait_flushed TO regress_plain;
+SELECT eav.grant_tenant('regress_plain', 7001);
 CREATE SCHEMA trap AUTHORIZATION regress_plain;
 SET ROLE regress_plain;
 CREATE FUNCTION trap.equal(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS

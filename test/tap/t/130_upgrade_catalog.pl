@@ -7,6 +7,8 @@ use EavCatalog;
 use EavCluster;
 use Test::More;
 
+plan skip_all => EavCluster::release_refused() if EavCluster::release_refused();
+
 my $node = EavCluster->ready('catalog', extension => 0, 'eav.worker_enabled' => 'off');
 my @released = split /\n/, $node->ask(<<'SQL');
 SELECT source FROM pg_extension_update_paths('eav_ext'), pg_available_extensions e

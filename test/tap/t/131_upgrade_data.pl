@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 plan skip_all => $ENV{EAV_NO_RELEASE} if $ENV{EAV_NO_RELEASE};
+plan skip_all => EavCluster::release_refused() if EavCluster::release_refused();
 
 my $installation = EavInstallation->copy;
 my $new_library = slurp_file($installation->library);

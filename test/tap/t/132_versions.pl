@@ -150,14 +150,18 @@ $node->numbers_are([ [ 1, 400 ] ], 'and all is there');
 $installation->put($installation->library, $library);
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'eav_ext'");
 $node->restart;
-$node->ask('CREATE DATABASE released');
-$node->ask("CREATE EXTENSION eav_ext VERSION '1.0.0' CASCADE", 'released');
-like($node->error_of('SELECT eav.stage_flush()', 'released'), qr/HINT:  Run ALTER EXTENSION eav_ext UPDATE/,
-	'an old version that is newly installed is of no use');
-$node->ask('ALTER EXTENSION eav_ext UPDATE', 'released');
-ok($node->wait_for_worker('released'), 'until it is updated');
-$node->register('released');
-$node->ask(EavCluster::ingest_numbers(1, 10, 'durable'), 'released');
-$node->numbers_are([ [ 1, 10 ] ], 'then it works', 'released');
+SKIP:
+{
+	skip EavCluster::release_refused(), 3 if EavCluster::release_refused();
+	$node->ask('CREATE DATABASE released');
+	$node->ask("CREATE EXTENSION eav_ext VERSION '1.0.0' CASCADE", 'released');
+	like($node->error_of('SELECT eav.stage_flush()', 'released'), qr/HINT:  Run ALTER EXTENSION eav_ext UPDATE/,
+		'an old version that is newly installed is of no use');
+	$node->ask('ALTER EXTENSION eav_ext UPDATE', 'released');
+	ok($node->wait_for_worker('released'), 'until it is updated');
+	$node->register('released');
+	$node->ask(EavCluster::ingest_numbers(1, 10, 'durable'), 'released');
+	$node->numbers_are([ [ 1, 10 ] ], 'then it works', 'released');
+}
 $node->stop;
 done_testing();

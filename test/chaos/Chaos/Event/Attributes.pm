@@ -8,12 +8,9 @@ use Chaos::Random;
 
 my @ranks = qw(none current live hot);
 
-# The readers rely on it that n has a place in the document.
-sub goal
-{
-	my ($name) = @_;
-	return Chaos::Random::pick($name eq 'n' ? @ranks[ 1 .. 3 ] : @ranks);
-}
+# Not to none and back: what returns from there comes out of history, and what was in a dropped partition
+# does not return, while the judge expects it (test/tap/t/110_attribute_moves.pl does that).
+my @moving = grep { $_->{name} ne 'note' } @Chaos::Producer::attributes;
 
 sub move
 {
@@ -42,8 +39,7 @@ sub index
 sub some_moves
 {
 	return join ',', map {
-		my $name = Chaos::Random::pick(@Chaos::Producer::attributes)->{name};
-		join ':', Chaos::Random::whole(1, 2), $name, goal($name)
+		join ':', Chaos::Random::whole(1, 2), Chaos::Random::pick(@moving)->{name}, Chaos::Random::pick(@ranks[ 1 .. 3 ])
 	} 1 .. Chaos::Random::whole(1, 4);
 }
 

@@ -70,6 +70,18 @@ arrives('100,000 values of a tenant that there is not', 100_000, q{
 	INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute_id, value_int)
 	SELECT 99, i, 1, i FROM generate_series(1, 100000) AS i});
 
+# Values that are moved: from documents to rows of their own, and out of history.
+arrives('60 values of 1 MB that only go to history', 60, q{
+	SELECT eav.register_attribute(1, 'archive', 'text', 'none');
+	INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value_text)
+	SELECT 1, i, 'archive', repeat(md5(i::text), 32000) FROM generate_series(1, 60) AS i});
+$node->ask(q{SELECT eav.demote_attribute(1, 'large', 'current'), eav.promote_attribute(1, 'archive', 'current')});
+ok($node->wait_for('SELECT count(*) FROM eav.attribute_moves', 0), 'large values are moved');
+is($node->ask('SELECT count(*) FROM eav.entity_values_current WHERE length(value::text) > 1000000'), 120,
+	'and all are there');
+my $most = most_memory() - $shared;
+cmp_ok($most, '<', $bound, "large values are moved: the worker has taken $most MB beside the shared memory");
+
 # They are in history, and their documents wait for the client.
 my $client = $node->session;
 $client->query_safe('BEGIN');
