@@ -209,7 +209,7 @@ SELECT flushed, rejected FROM eav.stage_flush();
 SET ROLE regress_plain;
 SELECT eav.wait_flushed(:acl_ticket, '0');
 RESET ROLE;
-DELETE FROM eav.ingest_rejects WHERE reason = 'event 2: tenant_id is not given';
+DELETE FROM eav.ingest_rejects WHERE reason = 'event 2: no attributes are given';
 DROP VIEW member;
 DROP OWNED BY regress_plain;
 DROP ROLE regress_plain;

@@ -188,19 +188,15 @@ BEGIN READ ONLY;
 SELECT pg_temp.found('$.color == "violet"'), pg_temp.found('$.size > 8'), pg_current_xact_id_if_assigned() IS NULL AS no_id;
 COMMIT;
 
--- EXECUTE is enough.
-CREATE ROLE regress_reader;
-GRANT USAGE ON SCHEMA eav TO regress_reader;
-GRANT EXECUTE ON FUNCTION eav.get_entity(bigint, bigint, text[], boolean), eav.get_entity(bigint, text, text[], boolean),
-    eav.get_entities(bigint, bigint[], text[], boolean), eav.get_entities(bigint, text[], text[], boolean),
-    eav.find_entities, eav.explain_find TO regress_reader;
+-- For readers, of the tenant that they have chosen.
+CREATE ROLE regress_reader IN ROLE eav_reader;
 SET ROLE regress_reader;
+SELECT eav.set_tenant(7700);
 SELECT eav.get_entity(7700, 1, '{color}'), eav.get_entity(7700, 'device 1', '{color}'),
        (SELECT count(*) FROM eav.get_entities(7700, ARRAY[1])) AS by_id, (SELECT count(*) FROM eav.get_entities(7700, ARRAY['device 1'])) AS by_name,
        (SELECT count(*) FROM eav.find_entities(7700, '$.color == "red" && $.weight > 20')) AS found,
        (SELECT count(*) FROM eav.explain_find(7700, '$.color == "red"')) AS explained;
+RESET eav.tenant_id;
 RESET ROLE;
-REVOKE ALL ON SCHEMA eav FROM regress_reader;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA eav FROM regress_reader;
 DROP ROLE regress_reader;
 DROP INDEX eav.:index_name;

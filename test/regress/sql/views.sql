@@ -100,9 +100,16 @@ GRANT SELECT ON eav.entity_values TO regress_reader;
 SET ROLE regress_reader;
 SELECT error_of('SELECT count(*) FROM eav.entity_values');
 RESET ROLE;
-GRANT SELECT ON eav.entity_values_ts, eav.entities, eav.attributes TO regress_reader;
+GRANT eav_reader TO regress_reader;
 SET ROLE regress_reader;
-SELECT count(*) > 0 FROM eav.entity_values;
+SELECT count(*) FROM eav.entity_values;
+RESET ROLE;
+SELECT tenant_id AS tenant FROM eav.entity_values LIMIT 1 \gset
+SELECT count(*) AS values FROM eav.entity_values WHERE tenant_id = :tenant \gset
+SET ROLE regress_reader;
+SELECT eav.set_tenant(:tenant);
+SELECT count(*) = :values FROM eav.entity_values;
+RESET eav.tenant_id;
 RESET ROLE;
 DROP OWNED BY regress_reader;
 DROP ROLE regress_reader;
