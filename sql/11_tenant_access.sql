@@ -2,7 +2,7 @@
 
 CREATE TABLE eav.tenant_grants (
     role name PRIMARY KEY,
-    role_id oid NOT NULL,
+    role_id oid,
     tenant_id bigint NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     granted_by text NOT NULL DEFAULT session_user
@@ -10,10 +10,24 @@ CREATE TABLE eav.tenant_grants (
 CREATE INDEX tenant_grants_role_id_idx ON eav.tenant_grants (role_id);
 COMMENT ON TABLE eav.tenant_grants IS 'Roles that are pinned to a tenant by eav.grant_tenant(): they, and their members, can act for no other.';
 COMMENT ON COLUMN eav.tenant_grants.role IS 'Its name when it was pinned; after a restore from a dump that counts.';
-COMMENT ON COLUMN eav.tenant_grants.role_id IS 'Its number, which stays when the role is renamed.';
+COMMENT ON COLUMN eav.tenant_grants.role_id IS 'Its number, which stays when the role is renamed; null for one that was not there when a dump was restored.';
 COMMENT ON COLUMN eav.tenant_grants.granted_by IS 'The role that was logged in.';
 CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON eav.tenant_grants
     FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
+
+-- A dump brings the numbers of roles of another server.
+CREATE FUNCTION eav._know_role() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.role_id := (SELECT r.oid FROM pg_roles r WHERE r.rolname = NEW.role);
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION eav._know_role() IS 'Internal: the number that the role has on this server.';
+CREATE TRIGGER know_role BEFORE INSERT ON eav.tenant_grants
+    FOR EACH ROW EXECUTE FUNCTION eav._know_role();
 
 CREATE FUNCTION eav.current_tenant() RETURNS bigint
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eav_current_tenant';
@@ -50,7 +64,7 @@ BEGIN
         RAISE undefined_object USING MESSAGE = format('role "%s" does not exist', role);
     END IF;
     DELETE FROM eav.tenant_grants g WHERE g.role_id = number OR g.role = grant_tenant.role;
-    INSERT INTO eav.tenant_grants (role, role_id, tenant_id) VALUES (role, number, tenant_id);
+    INSERT INTO eav.tenant_grants (role, tenant_id) VALUES (role, tenant_id);
 END
 $$;
 COMMENT ON FUNCTION eav.grant_tenant(name, bigint) IS

@@ -7,6 +7,7 @@
 
 SELECT pg_catalog.pg_extension_config_dump('eav.tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.tenant_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('eav.tenant_grants', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entities', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.entity_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('eav.attributes', '');

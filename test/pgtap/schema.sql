@@ -20,10 +20,10 @@ SELECT shape_is('eav.attribute_reads', 'tenant_id bigint!, attribute_id integer!
 SELECT col_is_pk('eav', 'attribute_indexes', ARRAY['tenant_id', 'attribute_id'], 'key of wishes for indexes');
 SELECT col_is_pk('eav', 'attribute_reads', ARRAY['tenant_id', 'attribute_id'], 'key of counts of reads');
 SELECT shape_is('eav.entity_values_ts', 'tenant_id bigint!, entity_id bigint!, observed_at timestamp with time zone!, ingested_at timestamp with time zone!, attribute_id integer!, value_bool boolean, value_int bigint, value_float double precision, value_time timestamp with time zone, value_text text, value_numeric numeric, value_json jsonb');
-SELECT shape_is('eav.entity_values_ingest', 'xact xid8!, slot smallint!, cleared boolean!, attribute_id integer, tenant_id bigint, entity_id bigint, observed_at timestamp with time zone, value_int bigint, value_float double precision, value_time timestamp with time zone, value_bool boolean, value_text text, value_numeric numeric, value_json jsonb, entity text, attribute text, value text');
+SELECT shape_is('eav.entity_values_ingest', 'xact xid8!, slot smallint!, cleared boolean!, attribute_id integer, tenant_id bigint, entity_id bigint, observed_at timestamp with time zone, value_int bigint, value_float double precision, value_time timestamp with time zone, value_bool boolean, value_text text, value_numeric numeric, value_json jsonb, entity text, attribute text, value text, writer_tenant bigint');
 SELECT shape_is('eav.entity_jsonb', 'tenant_id bigint!, entity_id bigint!, hot_attrs jsonb!, live_attrs jsonb!, versions bytea!, updated_at timestamp with time zone!');
 SELECT shape_is('eav.partition_policy', 'only_row boolean!, partition_interval interval!, premake integer!, retention interval');
-SELECT shape_is('eav.flush_state', 'only_row boolean!, snapshot pg_snapshot!, snapshot_at timestamp with time zone!, ingested_at timestamp with time zone!, epoch bigint!, flushes bigint!, flushed bigint!, projected bigint!, rejected bigint!, backlog bigint!, boot_id uuid, booted_at timestamp with time zone');
+SELECT shape_is('eav.flush_state', 'only_row boolean!, snapshot pg_snapshot!, snapshot_at timestamp with time zone!, ingested_at timestamp with time zone!, epoch bigint!, flushes bigint!, flushed bigint!, projected bigint!, rejected bigint!, backlog bigint!, ticket_key uuid!, boot_id uuid, booted_at timestamp with time zone');
 SELECT shape_is('eav.staging_epoch', 'epoch bigint!, ring bigint');
 SELECT shape_is('eav.nodes', 'node_id text!, node_type text!, conninfo text, replication_name text, read_path text, is_enabled boolean!');
 SELECT shape_is('eav.freshness_budget', 'read_path text!, node_type text!, target_lag interval!, max_lag interval!, consistency text!, fallback text!, retry_after interval, is_default boolean!');
@@ -108,7 +108,7 @@ SELECT is_empty($$
     SELECT i.indexrelid::regclass FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'eav'::regnamespace
     JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = 'tenant_id'
-    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes', 'audit_log', 'erasures')
+    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes', 'audit_log', 'erasures', 'tenant_grants')
       AND i.indexrelid <> 'eav.tenants_name_key'::regclass
       AND i.indkey[0] <> t.attnum$$, 'unique keys begin with tenant_id');
 
@@ -181,10 +181,10 @@ SELECT ok(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] OR p.prosqlbod
           OR (l.lanname = 'c' AND NOT p.prosecdef), name || ' pins its search_path')
 FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
 JOIN pg_language l ON l.oid = p.prolang ORDER BY name;
--- The exceptions are eav.route_read(), which touches no table, and eav.ingest(), which does not in
--- most calls: where it does, it takes the owner's rights and a search_path of its own
--- (include/eav/pg/owner.hpp). So they must not have the owner's rights from the start, which the test
--- above sees to.
+-- The exceptions are those that touch no table, or read it below SQL after they have checked the
+-- tenant of their caller, and those that take the owner's rights and a search_path of their own once
+-- they have (include/eav/pg/owner.hpp, src/access/gate.cpp). So they must not have the owner's rights
+-- from the start, which the test above sees to.
 SELECT set_eq($$
     SELECT p.oid::regprocedure::text
     FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
@@ -193,7 +193,17 @@ SELECT set_eq($$
       AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)
       AND NOT (p.provolatile = 'i' AND p.proisstrict)$$,
     ARRAY['eav.ingest(text,text)', 'eav.ingest(bytea,text)', 'eav.ingest(jsonb,text)',
-          'eav.route_read(text,interval,text,text)'],
+          'eav.route_read(text,interval,text,text)', 'eav.current_tenant()',
+          'eav.set_tenant(bigint,boolean)', 'eav.wait_flushed(bigint,interval)',
+          'eav.get_entity(bigint,bigint,text[],boolean)', 'eav.get_entity(bigint,text,text[],boolean)',
+          'eav.get_entities(bigint,bigint[],text[],boolean)',
+          'eav.get_entities(bigint,text[],text[],boolean)',
+          'eav.find_entities(bigint,jsonpath,text,integer,text,text[])',
+          'eav.explain_find(bigint,jsonpath,text)',
+          'eav.upsert_hot_attributes(bigint,bigint,jsonb,timestamp with time zone)',
+          'eav.register_attribute(bigint,text,text,text)', 'eav.register_entity(bigint,text,text,bigint)',
+          'eav.erase_entity(bigint,bigint,text)', 'eav.erase_tenant(bigint,text)',
+          'eav.set_pii(bigint,text)', 'eav.get_pii(bigint,bigint)', 'eav.decrypt_pii(bigint,bigint,text)'],
     'C functions that are not pinned are internal, immutable, or those that are called most');
 SELECT is_empty($$
     SELECT name FROM member JOIN pg_proc p ON p.oid = objid AND classid = 'pg_proc'::regclass
@@ -214,7 +224,7 @@ SELECT is_empty($$
 SELECT set_eq(
     $$SELECT c.relname::text FROM pg_extension e, unnest(e.extconfig) AS o JOIN pg_class c ON c.oid = o
       WHERE e.extname = 'eav_ext'$$,
-    ARRAY['tenants', 'tenant_id_seq', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
+    ARRAY['tenants', 'tenant_id_seq', 'tenant_grants', 'entities', 'entity_id_seq', 'attributes', 'attribute_id_seq',
           'attribute_changes', 'attribute_changes_seq', 'entity_values_current',
           'entity_keys', 'audit_log', 'audit_log_seq', 'erasure_seq', 'erasure_secret', 'erased_subjects',
           'attribute_reads', 'attribute_indexes', 'entity_jsonb', 'attribute_rollups',
