@@ -567,34 +567,35 @@ BEGIN
                    'ORDER BY attribute_id, ingested_at OFFSET $4 LIMIT 1', relation)
     INTO last_attribute_id, last_ingested_at
     USING erasure.tenant_id, erasure.last_attribute_id, erasure.last_ingested_at, max_values - 1;
-    EXECUTE format(
-        'WITH gone AS (DELETE FROM %s h WHERE h.tenant_id = $1 AND (h.entity_id = $2 OR $2 IS NULL) '
-        'AND h.attribute_id BETWEEN $3 AND $5 AND (h.attribute_id, h.ingested_at) > ($3, $4) '
-        'AND (h.attribute_id, h.ingested_at) <= ($5, $6) '
-        'RETURNING h.attribute_id, h.observed_at, h.ingested_at, '
-        'coalesce(h.value_int::numeric, h.value_float::numeric, h.value_numeric) AS any_number, '
-        'num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time, h.value_text, '
-        'h.value_numeric, h.value_json) > 0 AS is_set), '
-        'summed AS (SELECT attribute_id, date_trunc(''hour'', observed_at, ''UTC'') AS bucket, '
-        'count(*) FILTER (WHERE is_set) AS value_count, '
-        'count(*) FILTER (WHERE NOT is_set) AS cleared_count, '
-        'count(*) FILTER (WHERE eav._is_summed(any_number)) AS number_count, '
-        'sum(any_number) FILTER (WHERE eav._is_summed(any_number)) AS sum_value, '
-        'min(observed_at) AS first_observed_at, max(observed_at) AS last_observed_at, '
-        'max(ingested_at) AS last_ingested_at '
-        'FROM gone WHERE $2 IS NOT NULL AND isfinite(observed_at) GROUP BY 1, 2), '
-        -- Times stand there because a row of rollups has some.
-        'noted AS (INSERT INTO eav.rollup_pending (tenant_id, attribute_id, bucket, value_count, '
-        'cleared_count, number_count, new_entities, sum_value, first_observed_at, '
-        'last_observed_at, last_ingested_at) '
-        'SELECT $1, attribute_id, bucket, -value_count, -cleared_count, -number_count, 0, '
-        '-sum_value, first_observed_at, last_observed_at, last_ingested_at FROM summed), '
-        'touched AS (INSERT INTO eav.erasure_attributes AS t '
-        'SELECT $7, attribute_id, min(bucket), max(bucket) FROM summed GROUP BY attribute_id '
-        'ON CONFLICT (erasure_id, attribute_id) DO UPDATE '
-        'SET first_bucket = least(t.first_bucket, EXCLUDED.first_bucket), '
-        'last_bucket = greatest(t.last_bucket, EXCLUDED.last_bucket)) '
-        'SELECT count(*) FROM gone', relation)
+    -- Times stand in what is noted because a row of rollups has some.
+    EXECUTE format($sql$
+        WITH gone AS (DELETE FROM %s h WHERE h.tenant_id = $1 AND (h.entity_id = $2 OR $2 IS NULL)
+        AND h.attribute_id BETWEEN $3 AND $5 AND (h.attribute_id, h.ingested_at) > ($3, $4)
+        AND (h.attribute_id, h.ingested_at) <= ($5, $6)
+        RETURNING h.attribute_id, h.observed_at, h.ingested_at,
+        coalesce(h.value_int::numeric, h.value_float::numeric, h.value_numeric) AS any_number,
+        num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time, h.value_text,
+        h.value_numeric, h.value_json) > 0 AS is_set),
+        summed AS (SELECT attribute_id, date_trunc('hour', observed_at, 'UTC') AS bucket,
+        count(*) FILTER (WHERE is_set) AS value_count,
+        count(*) FILTER (WHERE NOT is_set) AS cleared_count,
+        count(*) FILTER (WHERE eav._is_summed(any_number)) AS number_count,
+        sum(any_number) FILTER (WHERE eav._is_summed(any_number)) AS sum_value,
+        min(observed_at) AS first_observed_at, max(observed_at) AS last_observed_at,
+        max(ingested_at) AS last_ingested_at
+        FROM gone WHERE $2 IS NOT NULL AND isfinite(observed_at) GROUP BY 1, 2),
+        noted AS (INSERT INTO eav.rollup_pending (tenant_id, attribute_id, bucket, value_count,
+        cleared_count, number_count, new_entities, sum_value, first_observed_at,
+        last_observed_at, last_ingested_at)
+        SELECT $1, attribute_id, bucket, -value_count, -cleared_count, -number_count, 0,
+        -sum_value, first_observed_at, last_observed_at, last_ingested_at FROM summed),
+        touched AS (INSERT INTO eav.erasure_attributes AS t
+        SELECT $7, attribute_id, min(bucket), max(bucket) FROM summed GROUP BY attribute_id
+        ON CONFLICT (erasure_id, attribute_id) DO UPDATE
+        SET first_bucket = least(t.first_bucket, EXCLUDED.first_bucket),
+        last_bucket = greatest(t.last_bucket, EXCLUDED.last_bucket))
+        SELECT count(*) FROM gone
+        $sql$, relation)
     INTO gone
     USING erasure.tenant_id, erasure.entity_id, erasure.last_attribute_id, erasure.last_ingested_at,
           coalesce(last_attribute_id, 2147483647), coalesce(last_ingested_at, 'infinity'),

@@ -16,9 +16,8 @@ cd "$(dirname "$0")/.." || exit 1
 forget_connection_settings
 
 SUITES=(build checks unit regress pgtap isolation tap examples sanitizers chaos fuzz compile versions)
-SLOW_SUITES=(valgrind) # only when asked for
+SLOW_SUITES=(valgrind limits) # only when asked for
 SERVER_SUITES=(build regress pgtap isolation tap examples)
-EXPLICIT_SUITES=(limits) # only when asked for
 CLUSTER=tests # name of the private cluster the suites use, one after the other
 OUT=$RUN/out
 

@@ -26,13 +26,13 @@ FmgrInfo* function_behind(const FmgrInfo* gate) {
   }
   auto* const form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(own));
   char* const name = psprintf("_%s", NameStr(form->proname));
-  const Oid found = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-                                    PointerGetDatum(&form->proargtypes),
-                                    ObjectIdGetDatum(form->pronamespace));
+  const Oid found =
+      GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+                      PointerGetDatum(&form->proargtypes), ObjectIdGetDatum(form->pronamespace));
   if (!OidIsValid(found)) {
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
-                    errmsg("function eav.%s() is missing", name),
-                    errhint("ALTER EXTENSION eav_ext UPDATE, or create the extension anew.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_UNDEFINED_FUNCTION), errmsg("function eav.%s() is missing", name),
+             errhint("ALTER EXTENSION eav_ext UPDATE, or create the extension anew.")));
   }
   ReleaseSysCache(own);
   auto* const behind = static_cast<FmgrInfo*>(MemoryContextAlloc(gate->fn_mcxt, sizeof(FmgrInfo)));

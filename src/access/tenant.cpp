@@ -5,8 +5,8 @@
 // One tenant: all others. Roles that eav.grant_tenant() has pinned, themselves or through roles
 // they are members of, may act for the tenants that these are pinned to: when there is one, for
 // that; when there are several, for the one that the session chooses among them. A current user
-// without pins has those of the role that has logged in, so that SET ROLE leads out of nothing. Who has no
-// pins acts for the tenant that the session has chosen; and for none without a choice.
+// without pins has those of the role that has logged in, so that SET ROLE leads out of nothing. Who
+// has no pins acts for the tenant that the session has chosen; and for none without a choice.
 //
 // The current user counts, not the session's: an index expression or a SECURITY DEFINER function
 // that a superuser comes across runs as its owner, and must not act for every tenant.
@@ -73,9 +73,9 @@ core::ArenaVector<Oid> roles_of(Oid user) {
     CatCList* const memberships =
         SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roles[next]));
     for (int i = 0; i < memberships->n_members; ++i) {
-      const Oid role = reinterpret_cast<Form_pg_auth_members>(
-                           GETSTRUCT(&memberships->members[i]->tuple))
-                           ->roleid;
+      const Oid role =
+          reinterpret_cast<Form_pg_auth_members>(GETSTRUCT(&memberships->members[i]->tuple))
+              ->roleid;
       if (std::find(roles.begin(), roles.end(), role) == roles.end()) {
         roles.push_back(role);
       }
@@ -100,14 +100,15 @@ void add_pins(Relation grants, Oid role, By by, core::ArenaVector<int64>& pins) 
     namestrcpy(&name, GetUserNameFromId(role, false));
     ScanKeyInit(&key, column_role, BTEqualStrategyNumber, F_NAMEEQ, NameGetDatum(&name));
   }
-  const Oid index = pg::relation_oid(by == By::number ? "tenant_grants_role_id_idx"
-                                                      : "tenant_grants_pkey");
+  const Oid index =
+      pg::relation_oid(by == By::number ? "tenant_grants_role_id_idx" : "tenant_grants_pkey");
   Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
   SysScanDesc const scan = systable_beginscan(grants, index, true, snapshot, 1, &key);
-  for (HeapTuple row = systable_getnext(scan); HeapTupleIsValid(row); row = systable_getnext(scan)) {
+  for (HeapTuple row = systable_getnext(scan); HeapTupleIsValid(row);
+       row = systable_getnext(scan)) {
     bool is_null = false;
-    pins.push_back(DatumGetInt64(
-        heap_getattr(row, column_tenant_id, RelationGetDescr(grants), &is_null)));
+    pins.push_back(
+        DatumGetInt64(heap_getattr(row, column_tenant_id, RelationGetDescr(grants), &is_null)));
   }
   systable_endscan(scan);
   UnregisterSnapshot(snapshot);
@@ -228,8 +229,7 @@ EAV_FUNCTION(eav_writer_tenant) {
     PG_RETURN_NULL();
   }
   if (!own.tenant) {
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("no tenant has been chosen"),
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("no tenant has been chosen"),
                     errhint("eav.set_tenant() chooses the tenant of a session, "
                             "eav.grant_tenant() that of a role.")));
   }

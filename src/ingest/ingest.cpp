@@ -89,8 +89,7 @@ Datum ingest(FunctionCallInfo fcinfo, std::string_view payload, const text* ack)
   check_server();
   const access::Binding writer = access::binding();
   if (writer.is_bound && !writer.tenant) {
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                    errmsg("no tenant has been chosen"),
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("no tenant has been chosen"),
                     errhint("eav.set_tenant() chooses the tenant of a session, "
                             "eav.grant_tenant() that of a role.")));
   }

@@ -1,6 +1,7 @@
-// A permutation of the 62 bits of a ticket, by a key that flush_state holds: a Feistel network over
-// two halves of 31 bits with the hash function of the server. It hides how many calls lie between
-// two tickets from who holds both; it is no encryption, and a ticket is no secret.
+// A permutation of the bits of a ticket above the lowest, by a key that flush_state holds: a
+// Feistel network over parts of 31 and 30 bits with the hash function of the server. It hides how
+// many calls lie between two tickets from who holds both; it is no encryption, and a ticket is no
+// secret.
 #include "eav/ingest/ticket_number.hpp"
 
 #include "eav/pg/catalog.hpp"
@@ -16,8 +17,9 @@ namespace eav::ingest {
 
 namespace {
 
-constexpr int half_bits = 31;
-constexpr uint32 half_mask = (1U << half_bits) - 1;
+constexpr int low_bits = 30;
+constexpr uint32 low_mask = (1U << low_bits) - 1;
+constexpr uint32 high_mask = (1U << 31) - 1;
 constexpr uint32 rounds = 6;
 
 struct Key {
@@ -28,29 +30,43 @@ static_assert(sizeof(Key) == UUID_LEN);
 Key own_key;
 Oid key_of_function = InvalidOid;
 
-uint32 mixed(const Key& key, uint32 half, uint32 round) {
-  return static_cast<uint32>(hash_bytes_uint32_extended(half, key.parts[round % 2] + round)) &
-         half_mask;
+struct Parts {
+  uint32 high;
+  uint32 low;
+};
+
+// Each round changes one part by the other, and so undoes itself.
+void mix(const Key& key, uint32 round, Parts& parts) {
+  const uint64 seed = key.parts[round / 2 % 2] + round;
+  if (round % 2 == 0) {
+    parts.high ^= static_cast<uint32>(hash_bytes_uint32_extended(parts.low, seed)) & high_mask;
+  } else {
+    parts.low ^= static_cast<uint32>(hash_bytes_uint32_extended(parts.high, seed)) & low_mask;
+  }
+}
+
+Parts parts_of(uint64 bits) {
+  return {static_cast<uint32>(bits >> (low_bits + 1)), static_cast<uint32>(bits >> 1) & low_mask};
+}
+
+uint64 bits_of(const Parts& parts, uint64 lowest_bit) {
+  return (uint64{parts.high} << low_bits | parts.low) << 1 | lowest_bit;
 }
 
 uint64 hidden(const Key& key, uint64 bits) {
-  auto left = static_cast<uint32>(bits >> half_bits);
-  auto right = static_cast<uint32>(bits) & half_mask;
+  Parts parts = parts_of(bits);
   for (uint32 round = 0; round < rounds; ++round) {
-    left ^= mixed(key, right, round);
-    std::swap(left, right);
+    mix(key, round, parts);
   }
-  return uint64{left} << half_bits | right;
+  return bits_of(parts, bits & 1);
 }
 
 uint64 shown(const Key& key, uint64 bits) {
-  auto left = static_cast<uint32>(bits >> half_bits);
-  auto right = static_cast<uint32>(bits) & half_mask;
+  Parts parts = parts_of(bits);
   for (uint32 round = rounds; round-- > 0;) {
-    std::swap(left, right);
-    left ^= mixed(key, right, round);
+    mix(key, round, parts);
   }
-  return uint64{left} << half_bits | right;
+  return bits_of(parts, bits & 1);
 }
 
 Key read_key() {

@@ -253,8 +253,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
     call.parcel = *stored;
     calls.items.push_back(call);
     EAV_STOP_POINT("ingest_after_store");
-    return ticket_number(
-        core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head));
+    return ticket_number(core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head));
   }
   const int64 ticket = spill_parcel(parcel);
   call.is_spilled = true;

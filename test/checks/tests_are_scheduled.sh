@@ -38,7 +38,7 @@ while read -r file; do
         test/regress/sql/*.sql | test/pgtap/*.sql | test/isolation/specs/*.spec) ;;
         test/stop_points/specs/*.spec | test/stop_points/setup.sql) ;;
         test/tap/t/*.pl | test/unit/*.cpp | test/fuzz/*_fuzz.cpp | test/chaos/chaos.pl) ;;
-        test/bench/* | test/data/* | test/fuzz/corpus/*) ;; # not tests
+        test/checks/* | test/bench/* | test/data/* | test/fuzz/corpus/*) ;; # not tests
         *) complain "$file is where no suite looks" ;;
     esac
 done < <(find test -type f '(' -name '*.sql' -o -name '*.spec' -o -name '*.pl' -o -name '*.t' -o -name '*.cpp' ')')

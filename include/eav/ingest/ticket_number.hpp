@@ -11,7 +11,7 @@ namespace eav::ingest {
 // must not raise. function: of the extension, as long as it lives.
 void learn_ticket_key(Oid function);
 
-// Positive, and below 2^62.
+// Not negative, and below 2^62; the lowest bit is that of the ticket.
 int64 ticket_number(const core::Ticket& ticket);
 
 // The ticket of a number, which may be any. Reads the key.

@@ -11,7 +11,7 @@ struct Accepted {
   core::EventCounts counts;
   uint64 bytes;  // of the payload
   bool is_durable;
-  Oid function;  // that was called
+  Oid function;                        // that was called
   std::optional<int64> writer_tenant;  // that the caller was bound to
 };
 
