@@ -212,7 +212,7 @@ int64 present_epoch() {
 
 core::Ticket checked_ticket(int64 number) {
   constexpr int64 end_of_numbers = int64{1} << 62;
-  const bool is_number = number >= 0 && number < end_of_numbers;
+  const bool is_number = number > 0 && number < end_of_numbers;
   const core::Ticket ticket = is_number ? ticket_of(number) : core::Ticket{};
   const bool is_from_the_future =
       ticket.is_spilled && ticket.xid() >= U64FromFullTransactionId(ReadNextFullTransactionId());

@@ -207,6 +207,7 @@ BEGIN
                                                  CASE WHEN form < 0.8 THEN E'\n' ELSE '' END ORDER BY n)
                                FROM unnest(texts) WITH ORDINALITY AS t (line, n)), ack);
     END IF;
+    PERFORM set_config('eav.tenant_id', '', false);
     IF (receipt.accepted, receipt.rejected) <> (cardinality(events) - faults, faults) THEN
         RAISE 'events % to %: % accepted, % rejected', first, last, receipt.accepted, receipt.rejected;
     END IF;
