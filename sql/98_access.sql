@@ -33,6 +33,9 @@ GRANT USAGE ON TYPE eav.ingest_receipt TO eav_admin, eav_writer;
 -- The log is written by the functions, and by nobody changed. Keys and the secret are for the functions.
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON eav.audit_log FROM eav_admin;
 REVOKE ALL ON eav.entity_keys, eav.erasure_secret FROM eav_admin;
+-- Who may administer need not see personal values.
+REVOKE EXECUTE ON FUNCTION eav.get_pii(bigint, bigint), eav._get_pii(bigint, bigint),
+    eav.decrypt_pii(bigint, bigint, text), eav._decrypt_pii(bigint, bigint, text) FROM eav_admin;
 
 -- Everybody: which tenant, how fresh, where to read.
 GRANT EXECUTE ON FUNCTION

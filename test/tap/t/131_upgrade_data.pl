@@ -72,8 +72,10 @@ my %before = map { $_ => $node->ask("SELECT $_") } (
 	'count(*), md5(string_agg(c::text, \'\' ORDER BY c::text)) FROM eav.entity_values_current c',
 	'count(*), md5(string_agg(i::text, \'\' ORDER BY i::text)) FROM eav.entity_values_ingest i',
 	(map { "count(*), md5(string_agg(t::text, '' ORDER BY t::text)) FROM eav.$_ t" }
-		qw(ingest_rejects tenants entities attributes attribute_changes attribute_indexes nodes
+		qw(ingest_rejects tenants entities attribute_changes attribute_indexes nodes
 		freshness_budget flush_backlog flush_state staging_epoch partition_policy)),
+	# The columns of the old version.
+	"count(*), md5(string_agg((to_jsonb(t) - 'is_pii')::text, '' ORDER BY t::text)) FROM eav.attributes t",
 	'last_value FROM eav.entity_id_seq', 'last_value FROM eav.attribute_id_seq');
 my %unflushed = map { $_ => $before{$_} } grep { !/_ts v|_jsonb|_current|_ingest|backlog|flush_state|epoch/ } keys %before;
 

@@ -41,6 +41,7 @@ SELECT format('SELECT eav.%I(%s)', p.proname, (
         WHEN t.oid = 'boolean'::regtype THEN 'false'
         WHEN t.oid = 'interval'::regtype THEN '''1s'''
         WHEN t.oid = 'timestamptz'::regtype THEN 'now()'
+        WHEN t.oid = 'pg_snapshot'::regtype THEN '''3:3:'''
         WHEN t.typcategory = 'N' THEN '1'
         WHEN t.typcategory = 'A' THEN '''{}''' ELSE 'NULL' END, t.oid::regtype), ', ' ORDER BY a.place)
     FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, place) JOIN pg_type t ON t.oid = a.type))
@@ -80,14 +81,12 @@ $node->ask(EavCluster::insert_numbers(101, 200) . "; ALTER EXTENSION eav_ext UPD
 worker_waits($position, 'the worker waits for another library');
 like($node->log_since($position), qr/flush worker leaves: the extension is of another version now/, 'and it said why it left');
 everything_refuses($newer, 'Restart the server');
-my $flushes = $node->state_of('flushes');
 my $session = $node->session;
 like($session->query('SELECT eav._library_version()'), qr/\Q$version\E/, 'a session that goes on');
 $node->ask("ALTER EXTENSION eav_ext UPDATE TO '$version'");
 ok($node->wait_for('SELECT count(*) = 200 FROM eav.entity_values_ts'), 'the worker goes on when they are the same again');
 is($session->query('SELECT flushed FROM eav.stage_flush()'), 0, 'and so does the session');
 $session->quit;
-cmp_ok($node->state_of('flushes'), '>', $flushes, 'it has flushed');
 $node->numbers_are([ [ 1, 200 ] ], 'nothing is lost or doubled');
 
 # An update that asks first is refused as a whole.

@@ -73,8 +73,14 @@ my @closed = qw(
 	merge_rollups move_attributes promote_attribute rebuild_rollups recommend_attributes refresh_stats
 	register_tenant rename_attribute report_freshness revoke_tenant run_maintenance secure_tables stage_flush
 	start_worker
+	_add_counts _check_reason _decrypt_pii _encrypt_pii _erase_backlog _erase_batch _erase_entity
+	_erase_entity_rows _erase_from_rollups _erase_history _erase_rejects _erase_rest _erase_tenant
+	_erase_tenant_rows _erasure_subject _flush_all _get_pii _is_erased_reject _keep_pii _know_role _lock_flush
+	_open_transactions _open_writers _pgcrypto _readmit_entity _readmit_tenant _reject_mentions
+	_request_erasure _rotate_staging _set_pii _settle_erasure _still_open _tenant_tables _withhold_pii
+	decrypt_pii erase_entity erase_tenant get_pii run_erasures set_pii
 );
-my @definers = qw(_ensure_partitions _run_maintenance configure_partitions health_check refresh_stats report_freshness worker_status);
+my @definers = qw(_ensure_partitions _run_maintenance configure_partitions health_check refresh_stats report_freshness run_erasures worker_status);
 
 # By relation: what eav_reader, eav_writer, eav_monitor may do. Others: nothing.
 my %rights = (
@@ -87,7 +93,8 @@ my %rights = (
 		  tenant_grants entity_values_ts_template partition_policy entity_values_ingest_0 entity_values_ingest_1
 		  entity_values_ingest_2 flush_backlog attribute_moves nodes stat_attribute_moves stat_attribute_indexes
 		  tenant_id_seq flush_backlog_seq entity_id_seq ingest_gaps_seq staging_slot_seq attribute_changes_seq
-		  attribute_id_seq ingest_rejects_seq ingest_receipt)));
+		  attribute_id_seq ingest_rejects_seq ingest_receipt audit_log audit_log_seq entity_keys erased_subjects
+		  erasure_attributes erasure_secret erasure_seq erasures stat_erasures)));
 my $partition = qr/^entity_values_ts_(p\d{8}|default)$/;
 
 # --- data ------------------------------------------------------------------------------------------
