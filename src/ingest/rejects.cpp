@@ -33,8 +33,11 @@ int64 write_piece(Piece& piece) {
       "CASE WHEN k.payload ? 'withheld' THEN 'not shown: the tenant has personal attributes' "
       "ELSE r.reason END, k.payload "
       "FROM unnest($1, $2, $3, $4) AS r (tenant_id, sqlstate, reason, payload) "
-      "CROSS JOIN LATERAL (SELECT eav._withhold_pii(r.tenant_id, r.payload) AS payload "
-      "OFFSET 0) AS k "
+      // Asked once: without statistics the planner would take half of all attributes for personal
+      // ones, and look for the first among them, for each reject. Sorted, it takes their index.
+      "CROSS JOIN LATERAL (SELECT CASE WHEN (SELECT a.tenant_id FROM eav.attributes a "
+      "WHERE a.is_pii ORDER BY a.tenant_id LIMIT 1) IS NULL THEN r.payload "
+      "ELSE eav._withhold_pii(r.tenant_id, r.payload) END AS payload OFFSET 0) AS k "
       "WHERE NOT (EXISTS (SELECT FROM eav.erased_subjects) "
       "AND eav._is_erased_reject(r.tenant_id, r.payload))",
       {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID});
