@@ -1,9 +1,10 @@
 #include "eav/pg/clock.hpp"
 
+#include <ctime>
+
 extern "C" {
 #include <fmgr.h>
 #include <storage/fd.h>
-#include <time.h>
 #include <utils/builtins.h>
 #include <utils/fmgrprotos.h>
 #include <utils/timestamp.h>
