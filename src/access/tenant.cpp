@@ -196,6 +196,16 @@ Binding binding() {
   return {true, known.pins.size() == 1 ? std::optional(known.pins[0]) : std::nullopt};
 }
 
+std::optional<int64> writer_tenant() {
+  const Binding own = binding();
+  if (own.is_bound && !own.tenant) {
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("no tenant has been chosen"),
+                    errhint("eav.set_tenant() chooses the tenant of a session, "
+                            "eav.grant_tenant() that of a role.")));
+  }
+  return own.tenant;
+}
+
 void check_tenant(int64 tenant_id) {
   const Binding own = binding();
   if (!own.is_bound || own.tenant == tenant_id) {
@@ -224,16 +234,11 @@ EAV_FUNCTION(eav_current_tenant) {
 
 // For a column that only says more than null when the writer was bound.
 EAV_FUNCTION(eav_writer_tenant) {
-  const eav::access::Binding own = eav::access::binding();
-  if (!own.is_bound) {
+  const std::optional<int64> tenant = eav::access::writer_tenant();
+  if (!tenant) {
     PG_RETURN_NULL();
   }
-  if (!own.tenant) {
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("no tenant has been chosen"),
-                    errhint("eav.set_tenant() chooses the tenant of a session, "
-                            "eav.grant_tenant() that of a role.")));
-  }
-  PG_RETURN_INT64(*own.tenant);
+  PG_RETURN_INT64(*tenant);
 }
 
 EAV_FUNCTION(eav_check_tenant_access) {

@@ -87,19 +87,14 @@ void check_arguments(FunctionCallInfo fcinfo) {
 
 Datum ingest(FunctionCallInfo fcinfo, std::string_view payload, const text* ack) {
   check_server();
-  const access::Binding writer = access::binding();
-  if (writer.is_bound && !writer.tenant) {
-    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("no tenant has been chosen"),
-                    errhint("eav.set_tenant() chooses the tenant of a session, "
-                            "eav.grant_tenant() that of a role.")));
-  }
+  const std::optional<int64> writer_tenant = access::writer_tenant();
   Accepted accepted{};
   accepted.is_durable = is_durable(ack);
   accepted.function = fcinfo->flinfo->fn_oid;
   accepted.bytes = payload.size();
-  accepted.writer_tenant = writer.tenant;
+  accepted.writer_tenant = writer_tenant;
   Parcel parcel(pg::throwing_arena_of(CurrentMemoryContext));
-  accepted.counts = parse(padded_copy(payload), writer.tenant, parcel);
+  accepted.counts = parse(padded_copy(payload), writer_tenant, parcel);
 
   Datum values[] = {Int32GetDatum(static_cast<int32>(accepted.counts.accepted)),
                     Int32GetDatum(static_cast<int32>(accepted.counts.rejected)), Datum(0)};

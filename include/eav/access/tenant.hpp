@@ -17,6 +17,10 @@ struct Binding {
 // a transaction.
 Binding binding();
 
+// The only tenant that the current user may write for; none: for every one. Raises
+// insufficient_privilege when there is none to write for.
+std::optional<int64> writer_tenant();
+
 // Raises insufficient_privilege unless the current user may act for the tenant. The error is the
 // same for tenants that exist and those that do not.
 void check_tenant(int64 tenant_id);
