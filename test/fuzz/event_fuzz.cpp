@@ -103,8 +103,8 @@ void check_reject(const EventReader::Reject& reject, const EventRules& rules, co
   require(!reject.reason.empty() && reject.reason.size() <= 300 && is_text(reject.reason));
   require(JsonValidator("[" + std::string(reject.event) + "]", max_json_depth + 1).verdict() ==
           JsonVerdict::valid);
-  require(reject.fault != EventFault::wrong_tenant ||
-          (reject.tenant_id && *reject.tenant_id != *rules.tenant_id));
+  require(!rules.tenant_id || reject.tenant_id == rules.tenant_id);
+  require(reject.fault != EventFault::wrong_tenant || rules.tenant_id);
 }
 
 void read_back(const ArenaVector<std::uint8_t>& out, const EventCounts& counts,

@@ -115,7 +115,7 @@ class EventReader {
     std::string_view text;  // numeric: as the producer wrote it
   };
   struct Reject {
-    std::optional<std::int64_t> tenant_id;
+    std::optional<std::int64_t> tenant_id;  // the session's when it is bound, else the event's
     EventFault fault;
     std::uint32_t position;   // of the event in its payload, from 1
     std::string_view reason;  // such as: unknown key "colour"
