@@ -467,6 +467,7 @@ EAV_FUNCTION(eav_stage_flush) {
 }
 
 EAV_FUNCTION(eav_flush_all) {
+  EAV_STOP_POINT("erase_before_flush");
   eav::flush::flush(0, eav::flush::Note::always);
   PG_RETURN_VOID();
 }

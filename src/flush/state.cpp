@@ -7,6 +7,7 @@
 #include "eav/pg/guard.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
+#include "eav/stop_point.hpp"
 
 extern "C" {
 #include <catalog/pg_class.h>
@@ -209,12 +210,15 @@ void mark_ring_empty() {
 }  // namespace eav::flush
 
 EAV_FUNCTION(eav_lock_flush) {
+  EAV_STOP_POINT("erase_before_lock");
   eav::flush::lock_flush();
+  EAV_STOP_POINT("erase_after_lock");
   PG_RETURN_VOID();
 }
 
 EAV_FUNCTION(eav_rotate_staging) {
   using namespace eav;
+  EAV_STOP_POINT("erase_before_rotate");
   flush::lock_flush();
   SPI_connect();
   const ingest::Leaves leaves = ingest::open_leaves();

@@ -57,6 +57,13 @@ BEGIN
     DELETE FROM eav.attribute_moves;
     DELETE FROM eav.ingest_rejects;
     DELETE FROM eav.attributes;
+    DELETE FROM eav.attribute_rollups;
+    DELETE FROM eav.attribute_rollups_daily;
+    DELETE FROM eav.rollup_pending;
+    DELETE FROM eav.erasures;
+    DELETE FROM eav.erasure_attributes;
+    DELETE FROM eav.erased_subjects;
+    DELETE FROM eav.audit_log;
     PERFORM eav.register_tenant('stops', 1);
     INSERT INTO eav.attributes (attribute_id, tenant_id, name, data_type, projection)
     VALUES (1, 1, 'reading', 'int', 'live'), (2, 1, 'state', 'int', 'hot');
@@ -82,6 +89,84 @@ BEGIN ATOMIC
     INSERT INTO stops.sent SELECT entity, a.attribute_id, n FROM eav.attributes a WHERE a.name = attribute;
     SELECT eav.upsert_hot_attributes(1, entity, jsonb_build_object(attribute, n), to_timestamp(n));
 END;
+
+-- What an erasure does in SQL stops here, as C code does at its stop points.
+CREATE FUNCTION stops.stop() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_ARGV[0] = ANY (string_to_array(current_setting('eav.stop_at'), ',')) THEN
+        PERFORM pg_advisory_lock_shared(hashtext(TG_ARGV[0]));
+        PERFORM pg_advisory_unlock_shared(hashtext(TG_ARGV[0]));
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- Rows are gone from history, and that their rollups have to be computed anew is about to be noted.
+CREATE TRIGGER stop BEFORE INSERT ON eav.erasure_attributes
+    FOR EACH STATEMENT EXECUTE FUNCTION stops.stop('erase_in_history');
+-- A batch is done, and how far it has come is about to be noted.
+CREATE TRIGGER stop BEFORE UPDATE OF phase ON eav.erasures
+    FOR EACH STATEMENT EXECUTE FUNCTION stops.stop('erase_before_progress');
+
+-- Batches of the erasure that is under way, without the pauses between them: until it has come to a
+-- phase, or to no other one in many batches.
+CREATE PROCEDURE stops.erase(wanted text DEFAULT NULL, INOUT phase text DEFAULT NULL,
+                             max_values integer DEFAULT 20000)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    previous text;
+    batches integer := 0;
+BEGIN
+    LOOP
+        UPDATE eav.erasures SET next_attempt_at = '-infinity';
+        PERFORM eav.run_erasures(max_values);
+        COMMIT;
+        previous := phase;
+        phase := (SELECT e.phase || coalesce(': ' || e.last_error, '') FROM eav.erasures e);
+        batches := CASE WHEN phase = previous THEN batches + 1 ELSE 0 END;
+        EXIT WHEN phase IS NULL OR phase = wanted OR batches > 20;
+    END LOOP;
+    phase := coalesce(phase, 'complete');
+END
+$$;
+
+-- Of an entity that has been erased and not been registered again: the rows that are still about it, and
+-- of history what the erasure says that it has removed; rollups that are not what history says.
+CREATE PROCEDURE stops.erasure_verdict(erased_id bigint, INOUT erasures bigint DEFAULT NULL,
+                                       INOUT completed bigint DEFAULT NULL,
+                                       INOUT removed bigint DEFAULT NULL,
+                                       INOUT traces text DEFAULT NULL,
+                                       INOUT false_rollups bigint DEFAULT NULL)
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM eav.stage_flush();
+    COMMIT;
+    PERFORM eav.merge_rollups();
+    DELETE FROM stops.sent s WHERE s.entity_id = erased_id;
+    erasures := (SELECT count(*) FROM eav.erasures);
+    SELECT count(*), sum((a.details #>> '{removed,entity_values_ts}')::bigint) INTO completed, removed
+    FROM eav.audit_log a WHERE a.state = 'completed';
+    traces := (
+        SELECT string_agg(DISTINCT t.name, ', ') FROM (
+            SELECT 'entities' FROM eav.entities WHERE entity_id = erased_id
+            UNION ALL SELECT 'entity_jsonb' FROM eav.entity_jsonb WHERE entity_id = erased_id
+            UNION ALL SELECT 'current' FROM eav.entity_values_current WHERE entity_id = erased_id
+            UNION ALL SELECT 'keys' FROM eav.entity_keys WHERE entity_id = erased_id
+            UNION ALL SELECT 'history' FROM eav.entity_values_ts WHERE entity_id = erased_id
+            UNION ALL SELECT 'backlog' FROM eav.flush_backlog WHERE entity_id = erased_id
+            UNION ALL SELECT 'rejects' FROM eav.ingest_rejects
+                      WHERE payload #>> '{entity_id}' = erased_id::text) AS t (name));
+    WITH expected AS (
+        SELECT tenant_id, attribute_id, bucket, value_count, number_count, min_value, max_value,
+               sum_value, first_observed_at, last_observed_at
+        FROM eav._computed_rollups() WHERE isfinite(bucket)),
+    actual AS (
+        SELECT tenant_id, attribute_id, bucket, value_count, number_count, min_value, max_value,
+               sum_value, first_observed_at, last_observed_at FROM eav.attribute_rollups)
+    SELECT count(*) INTO false_rollups
+    FROM ((TABLE expected EXCEPT TABLE actual) UNION ALL (TABLE actual EXCEPT TABLE expected)) AS x;
+END
+$$;
 
 -- The newest values by history, and where they belong.
 CREATE VIEW stops.expected AS

@@ -14,27 +14,35 @@ sub exhaust
 	my $slots = $world->ask(q(SELECT current_setting('max_worker_processes')));
 	my $name = $world->ask(q(SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')));
 	my @sleepers;
-	# A builder of indexes may have had one, and give it back.
+	# By those who keep them: a builder of indexes and the parallel query of a reader give theirs back.
 	EavCluster::wait_until('all slots are taken', sub {
-		my $taken = $world->ask(q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'eav_ext%'
-			OR backend_type IN ('parallel worker', 'logical replication launcher')));
+		my ($taken, $asleep) = split /\|/, $world->ask(q(SELECT count(*), count(*) FILTER (WHERE backend_type = 'parallel worker')
+			FROM pg_stat_activity
+			WHERE backend_type IN ('eav_ext launcher', 'eav_ext flush worker', 'logical replication launcher')
+			OR backend_type = 'parallel worker' AND query = 'SELECT pg_sleep(200)'));
 		return 1 if $taken >= $slots;
+		wake(pop @sleepers) if @sleepers > $asleep;
 		my $client = $world->client;
 		$client->ask("SET $name = on");
 		$client->send('SELECT pg_sleep(200)');
 		push @sleepers, $client;
+		sleep 0.2;
 		return 0;
 	}) or die 'there are always slots left';
 	my $is_done = eval { meanwhile($world, $with); 1 };
 	my $why = $@;
-	foreach my $client (@sleepers)
-	{
-		kill 'INT', $client->pid;
-		$client->result;
-		$client->close;
-	}
+	wake($_) foreach @sleepers;
 	die $why if !$is_done;
 	recovered($world);
+	return;
+}
+
+sub wake
+{
+	my ($client) = @_;
+	kill 'INT', $client->pid;
+	$client->result;
+	$client->close;
 	return;
 }
 
