@@ -186,15 +186,22 @@ $$),
 ('pg_partman', coalesce(
     (SELECT format($$
         SELECT CASE WHEN m.major NOT IN (4, 5) THEN 'critical'
-                    WHEN m.is_forgotten THEN 'warning' ELSE 'ok' END, m.major, 4,
+                    WHEN m.is_forgotten OR m.creators IS NOT NULL THEN 'warning' ELSE 'ok' END, m.major, 4,
                CASE WHEN m.major NOT IN (4, 5) THEN format('pg_partman %%s is not supported: 4 and 5 are', %L)
                     WHEN m.is_forgotten THEN 'part_config of pg_partman has no row for eav.entity_values_ts'
+                    WHEN m.creators IS NOT NULL
+                    THEN format('in its schema, %I, objects may be created by %%s: its functions would call them', m.creators)
                     ELSE 'version ' || %L END
         FROM (SELECT coalesce(split_part(%L, '.', 1)::integer, 0) AS major,
                      EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = 'eav.entity_values_ts'::regclass)
                      AND NOT EXISTS (SELECT FROM %I.part_config c
-                                     WHERE c.parent_table = 'eav.entity_values_ts') AS is_forgotten) AS m
-        $$, e.extversion, e.extversion, e.extversion, n.nspname)
+                                     WHERE c.parent_table = 'eav.entity_values_ts') AS is_forgotten,
+                     (SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, ', ')
+                      FROM pg_namespace n, aclexplode(n.nspacl) AS a
+                      WHERE n.oid = %s AND a.privilege_type = 'CREATE' AND a.grantee NOT IN (n.nspowner, %s)
+                        AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)) AS creators) AS m
+        $$, e.extversion, n.nspname, e.extversion, e.extversion, n.nspname, n.oid,
+            (SELECT s.nspowner FROM pg_namespace s WHERE s.nspname = 'eav'))
      FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_partman'),
     $$SELECT 'critical', 0, 4, 'extension pg_partman does not exist'$$)),
 ('attribute_moves', $$

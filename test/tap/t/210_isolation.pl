@@ -335,31 +335,40 @@ unlike($node->ask('SET SESSION AUTHORIZATION watcher; SELECT * FROM eav.health_c
 # --- names that others have put in the way ---------------------------------------------------------
 
 $node->ask(<<'SQL');
-CREATE TABLE public.captured (who text, what text);
-GRANT INSERT ON public.captured TO PUBLIC;
-GRANT CREATE ON SCHEMA public TO a_both;
+CREATE SCHEMA traps;
+CREATE TABLE traps.captured (who text, what text);
+GRANT INSERT ON traps.captured TO PUBLIC;
+GRANT ALL ON SCHEMA traps TO a_both;
 SET SESSION AUTHORIZATION a_both;
-CREATE FUNCTION public.capture(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO public.captured VALUES (current_user, 'operator'); RETURN true; END $$;
-CREATE OPERATOR public.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = public.capture);
-CREATE FUNCTION public.capture(text, text) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO public.captured VALUES (current_user, 'operator'); RETURN true; END $$;
-CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.capture);
-CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO public.captured VALUES (current_user, 'now'); RETURN pg_catalog.now(); END $$;
-CREATE FUNCTION public.format(text, text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO public.captured VALUES (current_user, 'format'); RETURN pg_catalog.format($1, $2); END $$;
-CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO public.captured VALUES (current_user, 'clock_timestamp'); RETURN pg_catalog.now(); END $$;
+CREATE FUNCTION traps.capture(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO traps.captured VALUES (current_user, 'operator'); RETURN true; END $$;
+CREATE OPERATOR traps.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = traps.capture);
+CREATE FUNCTION traps.capture(text, text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO traps.captured VALUES (current_user, 'operator'); RETURN true; END $$;
+CREATE OPERATOR traps.= (LEFTARG = text, RIGHTARG = text, FUNCTION = traps.capture);
+CREATE FUNCTION traps.now() RETURNS timestamptz LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO traps.captured VALUES (current_user, 'now'); RETURN pg_catalog.now(); END $$;
+CREATE FUNCTION traps.format(text, text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO traps.captured VALUES (current_user, 'format'); RETURN pg_catalog.format($1, $2); END $$;
+CREATE FUNCTION traps.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO traps.captured VALUES (current_user, 'clock_timestamp'); RETURN pg_catalog.now(); END $$;
 SQL
-my $trap = 'SET search_path = public, pg_catalog; CREATE TEMPORARY TABLE entities (tenant_id bigint); CREATE TEMPORARY TABLE pg_class (x int)';
+is($node->ask("SET search_path = traps, pg_catalog; SELECT 'a'::text = 'b'::text"), 't', 'whoever falls into the trap');
+is($node->ask('DELETE FROM traps.captured RETURNING what'), 'operator', 'is seen');
+my $trap = 'SET search_path = traps, public, pg_catalog; CREATE TEMPORARY TABLE entities (tenant_id bigint); CREATE TEMPORARY TABLE pg_class (x int)';
 $node->psql('postgres', "SET default_transaction_read_only = off; $trap; SELECT * FROM eav.health_check(); SELECT eav.run_maintenance();
 	SELECT eav.merge_rollups(); SELECT eav.refresh_stats(); SELECT eav.register_entity($a{A}, 'trapped');
 	SELECT eav.upsert_hot_attributes($a{A}, 1, '{\"x\": 1}'); SELECT eav.worker_status(); SELECT eav.stage_flush(); SELECT * FROM eav.get_entity($a{A}, 1);
 	SELECT * FROM eav.find_entities($a{A}, NULL); SELECT * FROM eav.value_distribution($a{A}); SELECT eav.replay_rejects();
 	SELECT eav.grant_tenant('a_both', $a{A}); SELECT * FROM eav.entity_history($a{A}, 1, 'x'); SELECT eav.configure_partitions();
 	SELECT count(*) FROM eav.entity_values; SELECT count(*) FROM eav.current_values; SELECT eav.secure_tables()", on_error_stop => 0);
-is($node->ask(q(SELECT string_agg(DISTINCT who || ': ' || what, ', ') FROM public.captured)), '', 'operators and functions of others capture nothing');
+is($node->ask(q(SELECT string_agg(DISTINCT who || ': ' || what, ', ') FROM traps.captured)), '', 'operators and functions of others capture nothing');
+# Functions of pg_partman look into its schema before any other: who may create something there is told.
+$node->ask('GRANT CREATE ON SCHEMA public TO a_both, PUBLIC');
+is($node->ask(q(SET SESSION AUTHORIZATION watcher; SELECT status, detail FROM eav.health_check() WHERE check_name = 'pg_partman')),
+	'warning|in its schema, public, objects may be created by PUBLIC, a_both: its functions would call them', 'the schema of pg_partman is watched');
+$node->ask('REVOKE CREATE ON SCHEMA public FROM a_both, PUBLIC');
+is($node->ask(q(SELECT status FROM eav.health_check() WHERE check_name = 'pg_partman')), 'ok', 'and its rights are right');
 
 $node->stop;
 done_testing();
