@@ -1,4 +1,4 @@
-// The other side of sql/68_erasure.sql: from the commit of an erasure on, a batch looks for the
+// The other side of sql/67_tombstones.sql: from the commit of an erasure on, a batch looks for the
 // tombstone of each of its entities whose tenant has any. Other tenants cost nothing.
 #include "eav/flush/erased.hpp"
 

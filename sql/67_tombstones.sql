@@ -1,0 +1,136 @@
+-- Tombstones: whose values do not come back. What is erased (68_erasure.sql) leaves one, flushes and
+-- writers look for it, and registering the entity or the tenant again takes it away.
+
+-- An erased subject must not be known by what was erased. Its id is hashed with a secret of this
+-- database; who can read the secret can try ids.
+CREATE TABLE eav.erasure_secret (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    secret bytea NOT NULL
+);
+COMMENT ON TABLE eav.erasure_secret IS 'What the ids of erased entities are hashed with, from the first erasure on.';
+
+CREATE TABLE eav.erased_subjects (
+    tenant_id bigint NOT NULL,
+    subject uuid NOT NULL,
+    erased_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    discarded bigint NOT NULL DEFAULT 0,
+    last_discarded_at timestamptz,
+    PRIMARY KEY (tenant_id, subject)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE eav.erased_subjects IS 'Tombstones: values that arrive for one of them are discarded, until eav.register_entity() or eav.register_tenant() names it again.';
+COMMENT ON COLUMN eav.erased_subjects.subject IS 'Hash of the entity_id or the external id with the secret of eav.erasure_secret; all zero for the tenant as a whole.';
+COMMENT ON COLUMN eav.erased_subjects.discarded IS 'Values that have been discarded since, at least.';
+-- Flushes keep in mind which tenants have some.
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR TRUNCATE ON eav.erased_subjects
+    FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
+
+-- The same is computed in src/flush/erased.cpp.
+CREATE FUNCTION eav._erasure_subject(tenant_id bigint, entity_id bigint, external_id text)
+    RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT encode(substr(sha256(s.secret || CASE WHEN external_id IS NULL
+                                            THEN 'i' || int8send(tenant_id) || int8send(entity_id)
+                                            ELSE 'e' || int8send(tenant_id) || convert_to(external_id, getdatabaseencoding()) END),
+                         1, 16), 'hex')::uuid
+    FROM eav.erasure_secret s
+$$;
+COMMENT ON FUNCTION eav._erasure_subject(bigint, bigint, text) IS 'Internal: the tombstone of an entity_id, or of an external id when that is not null. Null before the first erasure.';
+
+-- In JSON text that is no jsonb: what stands behind a key, as far as can be told.
+CREATE FUNCTION eav._reject_mentions(payload jsonb, entity_id bigint, external_id text)
+    RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(payload ->> 'entity_id' = entity_id::text
+                    OR payload #>> '{event,entity_id}' = entity_id::text, false)
+        OR coalesce(jsonb_path_exists(payload, '$.** ? (@ == $name)',
+                                      jsonb_build_object('name', external_id)), false)
+        OR jsonb_typeof(payload -> 'event') = 'string'
+           AND (coalesce(strpos(payload ->> 'event', external_id) > 0, false)
+                OR coalesce(payload ->> 'event' ~ ('"entity_id"\s*:\s*"?' || entity_id || '\M'), false))
+$$;
+COMMENT ON FUNCTION eav._reject_mentions(jsonb, bigint, text) IS 'Internal: whether the payload of a reject is about the entity, or has its external id anywhere. A null id is mentioned nowhere.';
+
+CREATE FUNCTION eav._is_erased_reject(tenant_id bigint, payload jsonb) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM eav.erased_subjects e
+        WHERE e.tenant_id = _is_erased_reject.tenant_id
+          AND e.subject IN (
+              SELECT '00000000-0000-0000-0000-000000000000'::uuid
+              UNION ALL
+              SELECT eav._erasure_subject(e.tenant_id, m.id[1]::bigint, NULL)
+              FROM (VALUES (regexp_match(payload ->> 'entity_id', '^-?\d{1,18}$')),
+                           (regexp_match(payload #>> '{event,entity_id}', '^-?\d{1,18}$')),
+                           (regexp_match(payload ->> 'event', '"entity_id"\s*:\s*"?(-?\d{1,18})\M'))) AS m (id)
+              UNION ALL
+              SELECT eav._erasure_subject(e.tenant_id, NULL, m.name)
+              FROM (VALUES (payload ->> 'entity'), (payload #>> '{event,entity}'),
+                           ((regexp_match(payload ->> 'event', '"entity"\s*:\s*"([^"]*)"'))[1])) AS m (name)
+              WHERE m.name IS NOT NULL))
+$$;
+COMMENT ON FUNCTION eav._is_erased_reject(bigint, jsonb) IS 'Internal: whether a reject is about an entity or a tenant that has been erased; it is not kept then.';
+
+-- Who is about to write locks the table before the tombstones are looked at: an erasure waits for
+-- those who hold the lock.
+CREATE FUNCTION eav._readmit_entity(tenant_id bigint, entity_id bigint, external_id text,
+                                    is_known boolean)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    tombstones uuid[];
+BEGIN
+    IF NOT is_known THEN
+        LOCK TABLE eav.entities IN ROW EXCLUSIVE MODE;
+    END IF;
+    IF NOT EXISTS (SELECT FROM eav.erased_subjects s WHERE s.tenant_id = tenant_id) THEN
+        RETURN;
+    END IF;
+    tombstones := ARRAY[eav._erasure_subject(tenant_id, entity_id, NULL),
+                        eav._erasure_subject(tenant_id, NULL, external_id)];
+    IF NOT EXISTS (SELECT FROM eav.erased_subjects s
+                   WHERE s.tenant_id = tenant_id AND s.subject = ANY (tombstones)) THEN
+        RETURN;
+    ELSIF EXISTS (SELECT FROM eav.erasures e
+                  WHERE e.tenant_id = tenant_id AND e.subjects && tombstones) THEN
+        RAISE object_in_use USING MESSAGE = 'the entity is being erased',
+            DETAIL = 'Values that were sent before may still be on their way.',
+            HINT = 'eav.stat_erasures says how far it has come.';
+    END IF;
+    DELETE FROM eav.erased_subjects s
+    WHERE s.tenant_id = tenant_id AND s.subject = ANY (tombstones);
+END
+$$;
+COMMENT ON FUNCTION eav._readmit_entity(bigint, bigint, text, boolean) IS 'Internal: lets values arrive again for an entity that was erased. Raises object_in_use (55006) while the erasure is under way.';
+
+CREATE FUNCTION eav._readmit_tenant(tenant_id bigint, is_known boolean) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    tombstone CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+    IF NOT is_known THEN
+        LOCK TABLE eav.tenants IN ROW EXCLUSIVE MODE;
+    END IF;
+    IF EXISTS (SELECT FROM eav.erasures e WHERE e.tenant_id = tenant_id AND e.of_tenant) THEN
+        RAISE object_in_use USING MESSAGE = format('tenant %s is being erased', tenant_id),
+            DETAIL = 'Values that were sent before may still be on their way.',
+            HINT = 'eav.stat_erasures says how far it has come.';
+    ELSIF EXISTS (SELECT FROM eav.erased_subjects s
+                  WHERE s.tenant_id = tenant_id AND s.subject = tombstone) THEN
+        DELETE FROM eav.erased_subjects s
+        WHERE s.tenant_id = tenant_id AND s.subject = tombstone;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._readmit_tenant(bigint, boolean) IS 'Internal: lets values arrive again for a tenant that was erased. Raises object_in_use (55006) while the erasure is under way.';

@@ -1,0 +1,395 @@
+-- What an erasure (68_erasure.sql) removes, tier by tier: each function does one batch, and returns the
+-- erasure as it stands then, with the rows that are gone added to its counts.
+
+CREATE FUNCTION eav._add_counts(counts jsonb, name text, rows bigint) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+    RETURN CASE WHEN rows = 0 THEN counts
+           ELSE jsonb_set(counts, ARRAY[name], to_jsonb(coalesce((counts ->> name)::bigint, 0) + rows)) END;
+COMMENT ON FUNCTION eav._add_counts(jsonb, text, bigint) IS 'Internal: counts with so many rows of a table more.';
+
+CREATE FUNCTION eav._erase_backlog(INOUT erasure eav.erasures)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    DELETE FROM eav.flush_backlog b
+    WHERE b.tenant_id = erasure.tenant_id
+      AND (erasure.of_tenant OR b.entity_id = erasure.entity_id OR b.entity = erasure.external_id);
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    IF gone > 0 THEN
+        UPDATE eav.flush_state SET backlog = backlog - gone;
+        erasure.counts := eav._add_counts(erasure.counts, 'flush_backlog', gone);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._erase_backlog(eav.erasures) IS 'Internal: removes what is about the subject from the backlog, under the flush lock.';
+
+-- A row that a client holds is left: nobody may wait for it under the flush lock.
+CREATE FUNCTION eav._erase_entity_rows(INOUT erasure eav.erasures)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone bigint;
+    present_name text;
+BEGIN
+    PERFORM eav._lock_flush();
+    -- Registered, or named otherwise, by a transaction that was open when it was asked for.
+    SELECT e.external_id INTO present_name FROM eav.entities e
+    WHERE e.tenant_id = erasure.tenant_id AND e.entity_id = erasure.entity_id;
+    IF present_name IS DISTINCT FROM erasure.external_id AND present_name IS NOT NULL THEN
+        erasure.external_id := present_name;
+        erasure.subjects := erasure.subjects
+            || eav._erasure_subject(erasure.tenant_id, NULL, present_name);
+        INSERT INTO eav.erased_subjects (tenant_id, subject)
+        VALUES (erasure.tenant_id, eav._erasure_subject(erasure.tenant_id, NULL, present_name))
+        ON CONFLICT DO NOTHING;
+    END IF;
+    WITH gone AS (
+        DELETE FROM eav.entity_jsonb WHERE ctid = ANY (ARRAY(
+            SELECT p.ctid FROM eav.entity_jsonb p
+            WHERE p.tenant_id = erasure.tenant_id AND p.entity_id = erasure.entity_id
+            FOR UPDATE SKIP LOCKED))
+        RETURNING versions),
+    noted AS (
+        INSERT INTO eav.rollup_pending (tenant_id, bucket, value_count, cleared_count,
+                                        number_count, new_entities, attribute_id)
+        SELECT erasure.tenant_id, '-infinity', 0, 0, 0, -1, v.attribute_id
+        FROM gone CROSS JOIN LATERAL eav.projection_versions(gone.versions) AS v)
+    SELECT count(*) INTO gone FROM gone;
+    erasure.counts := eav._add_counts(erasure.counts, 'entity_jsonb', gone);
+    DELETE FROM eav.entity_values_current WHERE ctid = ANY (ARRAY(
+        SELECT c.ctid FROM eav.entity_values_current c
+        WHERE c.tenant_id = erasure.tenant_id AND c.entity_id = erasure.entity_id
+        FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'entity_values_current', gone);
+    DELETE FROM eav.entities WHERE ctid = ANY (ARRAY(
+        SELECT e.ctid FROM eav.entities e
+        WHERE e.tenant_id = erasure.tenant_id
+          AND (e.entity_id = erasure.entity_id OR e.external_id = erasure.external_id)
+        FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'entities', gone);
+    DELETE FROM eav.entity_keys k
+    WHERE k.tenant_id = erasure.tenant_id AND k.entity_id = erasure.entity_id;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'entity_keys', gone);
+    erasure := eav._erase_backlog(erasure);
+END
+$$;
+COMMENT ON FUNCTION eav._erase_entity_rows(eav.erasures) IS 'Internal: removes projection, names and backlog of an entity.';
+
+-- What a tenant has, and the column by which it is gone through.
+CREATE FUNCTION eav._tenant_tables() RETURNS TABLE (step integer, relation regclass, key text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES (1, 'eav.entity_jsonb'::regclass, 'entity_id'),
+           (2, 'eav.entity_values_current', 'entity_id'),
+           (3, 'eav.entities', 'entity_id'),
+           (4, 'eav.entity_keys', 'entity_id'),
+           (5, 'eav.attribute_rollups', 'attribute_id'),
+           (6, 'eav.attribute_rollups_daily', 'attribute_id'),
+           (7, 'eav.attribute_moves', 'attribute_id'),
+           (8, 'eav.attribute_indexes', 'attribute_id'),
+           (9, 'eav.attribute_reads', 'attribute_id'),
+           (10, 'eav.attribute_changes', 'attribute_id'),
+           (11, 'eav.attributes', 'attribute_id')
+$$;
+COMMENT ON FUNCTION eav._tenant_tables() IS 'Internal: the tables with rows of a tenant that an erasure goes through, in order, and the column that follows tenant_id in their key.';
+
+CREATE FUNCTION eav._erase_tenant_rows(INOUT erasure eav.erasures, max_rows integer)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    -- A table without statistics must not be read as a whole for each batch.
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    part record;
+    gone bigint;
+    last_key bigint;
+BEGIN
+    SELECT * INTO part FROM eav._tenant_tables() t WHERE t.step = erasure.step;
+    IF NOT FOUND THEN
+        erasure.phase := CASE WHEN erasure.is_last_pass AND erasure.partition = 4294967295
+                         THEN 'rest' ELSE 'history' END;
+        RETURN;
+    END IF;
+    EXECUTE format('WITH gone AS (DELETE FROM %1$s WHERE ctid = ANY (ARRAY('
+                   'SELECT ctid FROM %1$s WHERE tenant_id = $1 AND %2$I >= $2 '
+                   'ORDER BY %2$I LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING %2$I AS key) '
+                   'SELECT count(*), max(key) FROM gone', part.relation, part.key)
+    INTO gone, last_key USING erasure.tenant_id, erasure.last_key, max_rows;
+    erasure.counts := eav._add_counts(erasure.counts,
+                                      (SELECT c.relname::text FROM pg_class c
+                                       WHERE c.oid = part.relation), gone);
+    IF gone < max_rows THEN
+        erasure.step := erasure.step + 1;
+        erasure.last_key := -9223372036854775808;
+    ELSE
+        erasure.last_key := last_key;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._erase_tenant_rows(eav.erasures, integer) IS 'Internal: removes some rows of a tenant from one of the tables that have any.';
+
+CREATE FUNCTION eav._erase_history(INOUT erasure eav.erasures, max_values integer)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    -- Of a partition without statistics the slice must not be found by reading all of it; and the
+    -- planner takes the slice for larger than it is.
+    SET enable_seqscan = off
+    SET max_parallel_workers_per_gather = 0
+    SET jit = off
+AS $$
+DECLARE
+    relation regclass;
+    last_attribute_id integer;
+    last_ingested_at timestamptz;
+    gone bigint;
+BEGIN
+    -- The one in which it is, or the next.
+    SELECT p.partition INTO relation FROM eav._history_partitions() p
+    WHERE p.partition::oid >= erasure.partition ORDER BY p.partition::oid LIMIT 1;
+    IF NOT FOUND THEN
+        erasure.partition := 4294967295;
+        erasure.phase := CASE WHEN NOT erasure.is_last_pass THEN 'writers'
+                              WHEN erasure.of_tenant THEN 'rest' ELSE 'rollups' END;
+        RETURN;
+    ELSIF relation::oid > erasure.partition THEN
+        erasure.partition := relation::oid;
+        erasure.last_attribute_id := -2147483648;
+        erasure.last_ingested_at := '-infinity';
+    END IF;
+    EXECUTE format('SELECT attribute_id, ingested_at FROM %s WHERE tenant_id = $1 '
+                   'AND (attribute_id, ingested_at) > ($2, $3) '
+                   'ORDER BY attribute_id, ingested_at OFFSET $4 LIMIT 1', relation)
+    INTO last_attribute_id, last_ingested_at
+    USING erasure.tenant_id, erasure.last_attribute_id, erasure.last_ingested_at, max_values - 1;
+    -- Times stand in what is noted because a row of rollups has some.
+    EXECUTE format($sql$
+        WITH gone AS (DELETE FROM %s h WHERE h.tenant_id = $1 AND (h.entity_id = $2 OR $2 IS NULL)
+        AND h.attribute_id BETWEEN $3 AND $5 AND (h.attribute_id, h.ingested_at) > ($3, $4)
+        AND (h.attribute_id, h.ingested_at) <= ($5, $6)
+        RETURNING h.attribute_id, h.observed_at, h.ingested_at,
+        coalesce(h.value_int::numeric, h.value_float::numeric, h.value_numeric) AS any_number,
+        num_nonnulls(h.value_bool, h.value_int, h.value_float, h.value_time, h.value_text,
+        h.value_numeric, h.value_json) > 0 AS is_set),
+        summed AS (SELECT attribute_id, date_trunc('hour', observed_at, 'UTC') AS bucket,
+        count(*) FILTER (WHERE is_set) AS value_count,
+        count(*) FILTER (WHERE NOT is_set) AS cleared_count,
+        count(*) FILTER (WHERE eav._is_summed(any_number)) AS number_count,
+        sum(any_number) FILTER (WHERE eav._is_summed(any_number)) AS sum_value,
+        min(observed_at) AS first_observed_at, max(observed_at) AS last_observed_at,
+        max(ingested_at) AS last_ingested_at
+        FROM gone WHERE $2 IS NOT NULL AND isfinite(observed_at) GROUP BY 1, 2),
+        noted AS (INSERT INTO eav.rollup_pending (tenant_id, attribute_id, bucket, value_count,
+        cleared_count, number_count, new_entities, sum_value, first_observed_at,
+        last_observed_at, last_ingested_at)
+        SELECT $1, attribute_id, bucket, -value_count, -cleared_count, -number_count, 0,
+        -sum_value, first_observed_at, last_observed_at, last_ingested_at FROM summed),
+        touched AS (INSERT INTO eav.erasure_attributes AS t
+        SELECT $7, attribute_id, min(bucket), max(bucket) FROM summed GROUP BY attribute_id
+        ON CONFLICT (erasure_id, attribute_id) DO UPDATE
+        SET first_bucket = least(t.first_bucket, EXCLUDED.first_bucket),
+        last_bucket = greatest(t.last_bucket, EXCLUDED.last_bucket))
+        SELECT count(*) FROM gone
+        $sql$, relation)
+    INTO gone
+    USING erasure.tenant_id, erasure.entity_id, erasure.last_attribute_id, erasure.last_ingested_at,
+          coalesce(last_attribute_id, 2147483647), coalesce(last_ingested_at, 'infinity'),
+          erasure.erasure_id;
+    erasure.counts := eav._add_counts(erasure.counts, 'entity_values_ts', gone);
+    IF last_attribute_id IS NULL THEN
+        erasure.partition := relation::oid::bigint + 1;
+        erasure.last_attribute_id := -2147483648;
+        erasure.last_ingested_at := '-infinity';
+    ELSE
+        erasure.last_attribute_id := last_attribute_id;
+        erasure.last_ingested_at := last_ingested_at;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._erase_history(eav.erasures, integer) IS 'Internal: removes what belongs to the subject among the next rows of history that its tenant has, in the order of the index.';
+
+-- Counts and sums are right already, values of dropped partitions included. Where history has all
+-- that is counted, the sum is taken from there: one of floats does not come back exactly.
+CREATE FUNCTION eav._erase_from_rollups(INOUT erasure eav.erasures, max_attributes integer)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+AS $$
+DECLARE
+    ids integer[];
+    first_buckets timestamptz[];
+    last_buckets timestamptz[];
+    first_day timestamptz;
+    end_of_days timestamptz;
+BEGIN
+    WITH gone AS (
+        DELETE FROM eav.erasure_attributes WHERE ctid = ANY (ARRAY(
+            SELECT t.ctid FROM eav.erasure_attributes t
+            WHERE t.erasure_id = erasure.erasure_id ORDER BY t.attribute_id LIMIT max_attributes))
+        RETURNING *)
+    SELECT array_agg(g.attribute_id), array_agg(g.first_bucket), array_agg(g.last_bucket),
+           date_trunc('day', min(g.first_bucket), 'UTC'),
+           date_trunc('day', max(g.last_bucket), 'UTC') + interval '24 h'
+    INTO ids, first_buckets, last_buckets, first_day, end_of_days FROM gone g;
+    IF ids IS NULL THEN
+        erasure.phase := 'rest';
+        RETURN;
+    END IF;
+    PERFORM eav.merge_rollups();
+    -- Of what nobody has any more nothing remains.
+    DELETE FROM eav.attribute_rollups r USING unnest(ids, first_buckets, last_buckets)
+        AS t (attribute_id, first_bucket, last_bucket)
+    WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = t.attribute_id
+      AND r.bucket BETWEEN t.first_bucket AND t.last_bucket
+      AND r.value_count + r.cleared_count <= 0;
+    DELETE FROM eav.attribute_rollups_daily r
+    WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = ANY (ids)
+      AND r.value_count + r.cleared_count <= 0 AND r.new_entities = 0;
+    WITH t AS (
+        SELECT * FROM unnest(ids, first_buckets, last_buckets)
+            AS t (attribute_id, first_bucket, last_bucket)),
+    h AS MATERIALIZED (
+        SELECT v.attribute_id, date_trunc('hour', v.observed_at, 'UTC') AS bucket,
+               count(*) AS row_count,
+               count(*) FILTER (WHERE eav._is_summed(v.number)) AS number_count,
+               min(v.number) FILTER (WHERE eav._is_summed(v.number)) AS min_value,
+               max(v.number) FILTER (WHERE eav._is_summed(v.number)) AS max_value,
+               sum(v.number) FILTER (WHERE eav._is_summed(v.number)) AS sum_value,
+               min(v.observed_at) AS first_observed_at, max(v.observed_at) AS last_observed_at,
+               max(v.ingested_at) AS last_ingested_at
+        FROM (SELECT n.attribute_id, n.observed_at, n.ingested_at,
+                     coalesce(n.value_int::numeric, n.value_float::numeric, n.value_numeric)
+                         AS number
+              FROM eav.entity_values_ts n
+              WHERE n.tenant_id = erasure.tenant_id AND n.attribute_id = ANY (ids)
+                AND n.observed_at >= first_day AND n.observed_at < end_of_days) AS v
+        GROUP BY 1, 2),
+    d AS (
+        SELECT h.attribute_id, date_trunc('day', h.bucket, 'UTC') AS bucket,
+               sum(h.row_count) AS row_count, sum(h.number_count) AS number_count,
+               min(h.min_value) AS min_value, max(h.max_value) AS max_value,
+               sum(h.sum_value) AS sum_value, min(h.first_observed_at) AS first_observed_at,
+               max(h.last_observed_at) AS last_observed_at,
+               max(h.last_ingested_at) AS last_ingested_at
+        FROM h GROUP BY 1, 2),
+    hours AS (
+        UPDATE eav.attribute_rollups r
+        SET min_value = h.min_value, max_value = h.max_value,
+            sum_value = CASE WHEN r.number_count = 0 THEN NULL
+                             WHEN h.number_count = r.number_count
+                                  AND h.row_count = r.value_count + r.cleared_count
+                             THEN h.sum_value ELSE r.sum_value END,
+            first_observed_at = coalesce(h.first_observed_at, r.bucket),
+            last_observed_at = coalesce(h.last_observed_at, r.bucket),
+            last_ingested_at = coalesce(h.last_ingested_at, r.bucket)
+        FROM t JOIN eav.attribute_rollups o
+            ON o.attribute_id = t.attribute_id AND o.bucket BETWEEN t.first_bucket AND t.last_bucket
+        LEFT JOIN h ON h.attribute_id = o.attribute_id AND h.bucket = o.bucket
+        WHERE o.tenant_id = erasure.tenant_id AND r.tenant_id = o.tenant_id
+          AND r.attribute_id = o.attribute_id AND r.bucket = o.bucket)
+    UPDATE eav.attribute_rollups_daily r
+    SET min_value = d.min_value, max_value = d.max_value,
+        sum_value = CASE WHEN r.number_count = 0 THEN NULL
+                         WHEN d.number_count = r.number_count
+                              AND d.row_count = r.value_count + r.cleared_count
+                         THEN d.sum_value ELSE r.sum_value END,
+        first_observed_at = coalesce(d.first_observed_at, r.bucket),
+        last_observed_at = coalesce(d.last_observed_at, r.bucket),
+        last_ingested_at = coalesce(d.last_ingested_at, r.bucket)
+    FROM t JOIN eav.attribute_rollups_daily o
+        ON o.attribute_id = t.attribute_id
+        AND o.bucket BETWEEN date_trunc('day', t.first_bucket, 'UTC') AND t.last_bucket
+    LEFT JOIN d ON d.attribute_id = o.attribute_id AND d.bucket = o.bucket
+    WHERE o.tenant_id = erasure.tenant_id AND r.tenant_id = o.tenant_id
+      AND r.attribute_id = o.attribute_id AND r.bucket = o.bucket;
+END
+$$;
+COMMENT ON FUNCTION eav._erase_from_rollups(eav.erasures, integer) IS 'Internal: computes least and greatest values and times anew in the rollups of some of the attributes of which history has lost values.';
+
+-- What has been flushed stands in staging until its leaf is emptied.
+CREATE FUNCTION eav._erase_rest(INOUT erasure eav.erasures)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone bigint;
+    part record;
+    is_any_left boolean;
+BEGIN
+    PERFORM eav._lock_flush();
+    DELETE FROM eav.entity_values_ingest s
+    WHERE s.tenant_id = erasure.tenant_id
+      AND (erasure.of_tenant OR s.entity_id = erasure.entity_id OR s.entity = erasure.external_id)
+      AND pg_visible_in_snapshot(s.xact, (SELECT f.snapshot FROM eav.flush_state f));
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'entity_values_ingest', gone);
+    erasure.phase := 'rejects';
+    IF NOT erasure.of_tenant THEN
+        erasure := eav._erase_entity_rows(erasure);
+        IF EXISTS (SELECT FROM eav.entity_jsonb p
+                   WHERE p.tenant_id = erasure.tenant_id AND p.entity_id = erasure.entity_id)
+           OR EXISTS (SELECT FROM eav.entity_values_current c
+                      WHERE c.tenant_id = erasure.tenant_id AND c.entity_id = erasure.entity_id)
+           OR EXISTS (SELECT FROM eav.entities e
+                      WHERE e.tenant_id = erasure.tenant_id
+                        AND (e.entity_id = erasure.entity_id
+                             OR e.external_id = erasure.external_id)) THEN
+            erasure.phase := 'rest';
+            erasure.next_attempt_at := clock_timestamp() + interval '1 s';
+        END IF;
+        RETURN;
+    END IF;
+    erasure := eav._erase_backlog(erasure);
+    DELETE FROM eav.rollup_pending r WHERE r.tenant_id = erasure.tenant_id;
+    FOR part IN SELECT t.* FROM eav._tenant_tables() t ORDER BY t.step LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE tenant_id = $1)', part.relation)
+        INTO is_any_left USING erasure.tenant_id;
+        IF is_any_left THEN
+            erasure.phase := 'rows';
+            erasure.step := part.step;
+            erasure.next_attempt_at := clock_timestamp() + interval '1 s';
+            RETURN;
+        END IF;
+    END LOOP;
+    DELETE FROM eav.erased_subjects s
+    WHERE s.tenant_id = erasure.tenant_id
+      AND s.subject <> '00000000-0000-0000-0000-000000000000'::uuid;
+    DELETE FROM eav.tenants t WHERE t.tenant_id = erasure.tenant_id;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'tenants', gone);
+    IF EXISTS (SELECT FROM eav._index_work()) THEN
+        PERFORM eav._call_index_builder();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION eav._erase_rest(eav.erasures) IS 'Internal: removes what may have come back, and what was flushed, and sees to it that nothing is left.';
+
+CREATE FUNCTION eav._erase_rejects(INOUT erasure eav.erasures)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    -- An event that was no event may say what tenant it is of where nobody could read it.
+    DELETE FROM eav.ingest_rejects r
+    WHERE (r.tenant_id = erasure.tenant_id
+           AND (erasure.of_tenant
+                OR eav._reject_mentions(r.payload, erasure.entity_id, erasure.external_id)))
+       OR (r.tenant_id IS NULL
+           AND coalesce(eav._reject_mentions(r.payload, NULL, erasure.external_id), false));
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    erasure.counts := eav._add_counts(erasure.counts, 'ingest_rejects', gone);
+    erasure.phase := 'stats';
+END
+$$;
+COMMENT ON FUNCTION eav._erase_rejects(eav.erasures) IS 'Internal: removes rejects that are about the subject.';
