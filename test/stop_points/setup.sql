@@ -11,6 +11,23 @@ CREATE FUNCTION stops.hold(point text) RETURNS void LANGUAGE sql
 CREATE FUNCTION stops.go_on(point text) RETURNS boolean LANGUAGE sql
     RETURN pg_advisory_unlock(hashtext(point));
 
+-- Lets all go on, and returns when they have come to rest: what takes many transactions could else be
+-- overtaken by the next step. In many transactions itself, for an erasure waits for those that are open.
+CREATE PROCEDURE stops.let_go() LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_unlock_all();
+    FOR i IN 1 .. 6000 LOOP
+        COMMIT;
+        PERFORM pg_sleep(0.005), pg_stat_clear_snapshot();
+        EXIT WHEN NOT EXISTS (
+            SELECT FROM pg_stat_activity a
+            WHERE a.application_name LIKE 'isolation/%' AND a.pid <> pg_backend_pid()
+              AND a.state = 'active'
+              AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted));
+    END LOOP;
+END
+$$;
+
 -- A session that stops in the callback of its commit waits for no lock that could be seen. To the
 -- tester it is blocked all the same.
 SET allow_system_table_mods = on;
