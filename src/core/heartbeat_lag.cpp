@@ -1,6 +1,7 @@
 #include "eav/core/heartbeat_lag.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "eav/core/core_only.hpp"
 
@@ -28,7 +29,8 @@ std::optional<Micros> ClockOffset::estimate(Micros now) const {
 
 void HeartbeatLag::on_heartbeat(Micros sent_at, Micros seen_at, Micros offset, std::int64_t count) {
   if (has_heard_ && count > 0) {
-    gaps_ = {std::max<Micros>((sent_at - sent_at_) / count, 0), gaps_[0]};
+    std::shift_right(gaps_.begin(), gaps_.end(), 1);
+    gaps_[0] = std::max<Micros>((sent_at - sent_at_) / count, 0);
   }
   has_heard_ = true;
   sent_at_ = sent_at;
@@ -36,10 +38,24 @@ void HeartbeatLag::on_heartbeat(Micros sent_at, Micros seen_at, Micros offset, s
   sample_ = std::max<Micros>(seen_at - sent_at - offset, 0);
 }
 
+Micros HeartbeatLag::pace(Micros interval) const {
+  Micros shortest = std::numeric_limits<Micros>::max();
+  std::size_t known = 0;
+  for (const Micros gap : gaps_) {
+    if (gap > 0) {
+      shortest = std::min(shortest, gap);
+      ++known;
+    }
+  }
+  if (known < 2) {
+    return interval;
+  }
+  shortest = std::max(shortest, one_second);
+  return known == gaps_.size() ? shortest : std::min(shortest, interval);
+}
+
 std::optional<Micros> HeartbeatLag::lag(Micros now, Micros interval) const {
-  const bool has_learned = gaps_[0] > 0 && gaps_[1] > 0;
-  const Micros patience =
-      2 * (has_learned ? std::max(std::min(gaps_[0], gaps_[1]), one_second) : interval);
+  const Micros patience = 2 * pace(interval);
   const Micros silence = now - seen_at_;
   if (!has_heard_ || silence < -patience) {
     return std::nullopt;

@@ -129,6 +129,10 @@ void measure_standby(const Board& board, TimestampTz now, Measurement& result) {
   const Receiver receiver = look_at_receiver();
   const std::optional<Micros> offset = board.offset.estimate(now);
   result.measured_by = "heartbeat";
+  if (board.refreshed_at == 0) {
+    say(result, "the worker has not looked yet");  // nor read what lag is allowed
+    return;
+  }
   if (board.heartbeat.has_heard()) {
     result.as_of = board.heartbeat.as_of();
     result.seen_at = board.heartbeat.seen_at();
@@ -139,8 +143,7 @@ void measure_standby(const Board& board, TimestampTz now, Measurement& result) {
   }
   result.bytes = distance(receiver.end, GetXLogReplayRecPtr(nullptr));
   if (!board.heartbeat.has_heard()) {
-    say(result,
-        board.refreshed_at == 0 ? "the worker has not looked yet" : "no heartbeat has arrived");
+    say(result, "no heartbeat has arrived");
     return;
   }
   result.lag = board.heartbeat.lag(now, heartbeat_period());

@@ -168,13 +168,36 @@ TEST(HeartbeatLag, LearnsTheInterval) {
   beat(102 * one_second);
   EXPECT_EQ(lag.lag(104 * one_second, own), 0);
   EXPECT_EQ(lag.lag(104 * one_second + 1, own), 2 * one_second + 1);
-  beat(110 * one_second);  // late: the shorter one still counts
+  beat(110 * one_second);  // late: the shortest one still counts
   EXPECT_EQ(lag.lag(113 * one_second, own), 3 * one_second);
-  beat(118 * one_second);
-  EXPECT_EQ(lag.lag(134 * one_second, own), 0) << "every 8 s";
-  beat(118 * one_second + 1000);  // by hand
-  EXPECT_EQ(lag.lag(120 * one_second, own), 0) << "no less than a second";
-  EXPECT_EQ(lag.lag(122 * one_second, own), 4 * one_second - 1000);
+  beat(110 * one_second + 1000);  // by hand
+  EXPECT_EQ(lag.lag(112 * one_second, own), 0) << "no less than a second";
+  EXPECT_EQ(lag.lag(114 * one_second, own), 4 * one_second - 1000);
+  Micros at = 110 * one_second;
+  for (int count = 0; count < 8; ++count) {
+    EXPECT_EQ(lag.lag(at + 4 * one_second, own), 4 * one_second - (count == 0 ? 1000 : 0));
+    beat(at += 8 * one_second);
+  }
+  EXPECT_EQ(lag.lag(at + 15 * one_second, own), 0) << "every 8 s";
+}
+
+// A primary that is gone and comes back again and again, each time for a single heartbeat: that is
+// not their pace.
+TEST(HeartbeatLag, DoesNotLearnFromOutages) {
+  HeartbeatLag lag = {};
+  const auto beat = [&](Micros at) { lag.on_heartbeat(at, at, 0); };
+  for (int outage = 0; outage < 7; ++outage) {
+    beat(100 * one_second + outage * 9 * one_second);
+    EXPECT_EQ(lag.lag(103 * one_second + outage * 9 * one_second, interval), 3 * one_second);
+  }
+  lag = {};
+  for (int second = 90; second < 100; ++second) {
+    beat(second * one_second);
+  }
+  for (int outage = 0; outage < 7; ++outage) {
+    beat(100 * one_second + outage * 9 * one_second);
+    EXPECT_EQ(lag.lag(103 * one_second + outage * 9 * one_second, 60 * one_second), 3 * one_second);
+  }
 }
 
 // Replay that stops and goes on shows only the newest of the heartbeats that it has caught up with.

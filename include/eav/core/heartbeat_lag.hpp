@@ -52,21 +52,24 @@ class HeartbeatLag {
   void forget() { *this = HeartbeatLag(); }
 
   bool has_heard() const { return has_heard_; }
-  // `interval`: between heartbeats, as long as fewer than three have come. Then it is the shorter
-  // one of the last two, but no less than a second: a heartbeat may come late, or be sent by hand.
-  // nullopt when it has never heard a heartbeat, or when its clock has been set back by more than
-  // two intervals since the last one: the lag would not grow then.
+  // `interval`: between heartbeats, as it should be. When they come faster, three show it; that
+  // they come more slowly is believed when the last eight were all that far apart, for a primary
+  // that is away between two of them looks the same. No less than a second: one may be sent by
+  // hand. nullopt when it has never heard a heartbeat, or when its clock has been set back by more
+  // than two intervals since the last one: the lag would not grow then.
   std::optional<Micros> lag(Micros now, Micros interval) const;
   // The data is complete up to here, by the primary's clock. Only when has_heard().
   Micros as_of() const { return sent_at_; }
   Micros seen_at() const { return seen_at_; }
 
  private:
+  Micros pace(Micros interval) const;
+
   bool has_heard_;
   Micros sent_at_;
   Micros seen_at_;
   Micros sample_;
-  std::array<Micros, 2> gaps_;  // between heartbeats, of the last two looks, 0: not known
+  std::array<Micros, 8> gaps_;  // between heartbeats, of the last looks, newest first, 0: not known
 };
 static_assert(std::is_trivial_v<HeartbeatLag> && std::is_standard_layout_v<HeartbeatLag>);
 

@@ -159,6 +159,17 @@ subtest 'replay that stutters' => sub {
 	ok(all_is_well(), 'all is well afterwards');
 };
 
+# Two outages with a heartbeat between them were taken for the pace of heartbeats.
+$north->set('eav.heartbeat_interval' => 0);
+foreach (1 .. 2)
+{
+	$on_north->ask('SELECT pg_sleep(6)');
+	$on_north->ask('SELECT FROM eav.heartbeat()');
+}
+never_fresh('no heartbeat after two that were late',
+	break => sub { },
+	repair => sub { $north->set('eav.heartbeat_interval' => '1s') });
+
 # --- nobody measures ---------------------------------------------------------------------------------
 
 never_fresh('the worker of the standby is frozen, and the receiver gone',
