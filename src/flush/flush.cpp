@@ -6,7 +6,7 @@
 //   backlog  values that waited for a client's transaction get another chance (backlog.cpp)
 //   batch    parcels of the ring that were published by now (ring_batch.cpp), and rows that the new
 //            snapshot sees and the last one did not, in pieces of eav.flush_batch_values or
-//            eav.flush_memory, each piece:
+//            eav.flush_memory in the order of their arrival (core/piece_plan.hpp), each piece:
 //              resolve   names to ids, text to values, new attributes and entities (resolve.cpp)
 //              order     by entity; equal observed_at of one attribute set apart in the order of
 //                        arrival (batch_order.hpp)
@@ -17,6 +17,7 @@
 
 #include <algorithm>
 
+#include "eav/core/piece_plan.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
 #include "eav/flush/piece_size.hpp"
@@ -220,7 +221,8 @@ void limit_batch(const ingest::Leaves& leaves, int64 max_values, ingest::BatchRu
   keep_transactions(ring, end.ring);
 }
 
-// Collects what is new, and flushes it piece by piece.
+// Collects what is new, and flushes it: all of it together, or, when that is too much, what is
+// added in the order of arrival, piece by piece.
 class Pieces {
  public:
   Pieces(TupleDesc description, Run& run)
@@ -233,18 +235,33 @@ class Pieces {
         large_parcel_(AllocSetContextCreate(CurrentMemoryContext, "eav flush parcel",
                                             ALLOCSET_DEFAULT_SIZES)) {}
 
+  // Whether it fits as well. Nothing is flushed.
+  bool try_to_add(const RingParcel& parcel) {
+    const core::PieceSize size = size_of(parcel);
+    const bool fits = fits_piece(values_ + size.values, memory_ + size.memory);
+    if (fits) {
+      add({read(parcel, input_), parcel.order, size.values}, size.memory);
+    }
+    return fits;
+  }
+  bool try_to_add(HeapTuple tuple) {
+    const bool fits = fits_piece(values_ + 1, memory_ + size_of(tuple).memory);
+    if (fits) {
+      add(tuple);
+    }
+    return fits;
+  }
+
   void add(const RingParcel& parcel) {
-    const uint64 values = parcel.header.values;
-    const Size memory = memory_for(values, parcel.bytes());
-    if (!fits_piece(values_ + values, memory_ + memory)) {
+    const core::PieceSize size = size_of(parcel);
+    if (!fits_piece(values_ + size.values, memory_ + size.memory)) {
       flush();
     }
-    if (!fits_piece(values, memory)) {
+    if (!fits_piece(size.values, size.memory)) {
       flush_in_parts(parcel);
       return;
     }
-    add({read(parcel, input_), parcel.order, values}, memory);
-    flush_if_full();
+    add({read(parcel, input_), parcel.order, size.values}, size.memory);
   }
 
   // Between calls of flush_if_full(): the tuple lies in a locked page.
@@ -254,7 +271,7 @@ class Pieces {
     MemoryContextSwitchTo(caller);
     tuples_.push_back(copy);
     values_ += 1;
-    memory_ += memory_of(tuple);
+    memory_ += size_of(tuple).memory;
   }
 
   void flush_if_full() {
@@ -277,6 +294,10 @@ class Pieces {
       tuples = tuples.subspan(count);
       parcels = {};
     }
+    forget();
+  }
+
+  void forget() {
     tuples_.clear();
     parcels_.clear();
     values_ = 0;
@@ -285,16 +306,20 @@ class Pieces {
     MemoryContextReset(input_);
   }
 
- private:
-  Size memory_of(HeapTuple tuple) const {
-    return memory_for(1, ingest::memory_of(tuple, description_));
+  core::PieceSize size_of(HeapTuple tuple) const {
+    return {1, memory_for(1, ingest::memory_of(tuple, description_))};
+  }
+  static core::PieceSize size_of(const RingParcel& parcel) {
+    const uint64 values = parcel.header.values;
+    return {values, memory_for(values, parcel.bytes())};
   }
 
+ private:
   // At least one.
   std::size_t count_for_piece(std::span<const HeapTuple> tuples, Size memory) const {
     std::size_t count = 0;
     while (count < tuples.size()) {
-      memory += memory_of(tuples[count]);
+      memory += size_of(tuples[count]).memory;
       if (count > 0 && memory > piece_memory()) {
         break;
       }
@@ -342,16 +367,79 @@ class Pieces {
   Size parcels_memory_ = 0;  // of it
 };
 
+core::ArrivalUnit unit_of(HeapTuple tuple, uint64 xact) {
+  return {xact, HeapTupleHeaderGetRawCommandId(tuple->t_data), true, 0};
+}
+core::ArrivalUnit unit_of(const RingBatch& ring, std::size_t parcel) {
+  return {ring.parcels[parcel].order, ring.parcels[parcel].header.command, false, parcel};
+}
+
+// Where the piece ends that begins with `begin`, and, in the ring, with `parcel`.
+std::optional<core::ArrivalUnit> plan_piece(const ingest::Leaves& leaves,
+                                            const ingest::BatchRule& rule, const RingBatch& ring,
+                                            const Pieces& pieces, const core::ArrivalUnit& begin,
+                                            std::size_t parcel) {
+  MemoryContext const scratch =
+      AllocSetContextCreate(CurrentMemoryContext, "eav flush plan", ALLOCSET_DEFAULT_SIZES);
+  core::PiecePlan plan(pg::arena_of(scratch),
+                       {static_cast<uint64>(settings.flush_batch_values), piece_memory()});
+  for (; parcel < ring.parcels.size(); ++parcel) {
+    plan.add(unit_of(ring, parcel), Pieces::size_of(ring.parcels[parcel]));
+  }
+  ingest::scan_batch(
+      leaves, rule,
+      [&](HeapTuple tuple, uint64 xact) {
+        const core::ArrivalUnit unit = unit_of(tuple, xact);
+        if (unit >= begin) {
+          plan.add(unit, pieces.size_of(tuple));
+        }
+      },
+      [&plan] { plan.forget_late(); });
+  const std::optional<core::ArrivalUnit> end = plan.end();
+  MemoryContextDelete(scratch);
+  return end;
+}
+
+void flush_in_order(const ingest::Leaves& leaves, const ingest::BatchRule& rule,
+                    const RingBatch& ring, Pieces& pieces) {
+  core::ArrivalUnit begin = {};
+  std::size_t parcel = 0;
+  for (bool is_last = false; !is_last;) {
+    const auto end = plan_piece(leaves, rule, ring, pieces, begin, parcel);
+    is_last = !end;
+    for (; parcel < ring.parcels.size() && (!end || unit_of(ring, parcel) < *end); ++parcel) {
+      pieces.add(ring.parcels[parcel]);
+    }
+    ingest::scan_batch(
+        leaves, rule,
+        [&](HeapTuple tuple, uint64 xact) {
+          const core::ArrivalUnit unit = unit_of(tuple, xact);
+          if (unit >= begin && (!end || unit < *end)) {
+            pieces.add(tuple);
+          }
+        },
+        [&pieces] { pieces.flush_if_full(); });
+    pieces.flush();
+    begin = end.value_or(begin);
+  }
+}
+
 void flush_new(const ingest::Leaves& leaves, const ingest::BatchRule& rule, const RingBatch& ring,
                Run& run) {
   Pieces pieces(RelationGetDescr(leaves.relations[0]), run);
+  bool fits = true;
   for (const RingParcel& parcel : ring.parcels) {
-    pieces.add(parcel);
+    fits = fits && pieces.try_to_add(parcel);
   }
   ingest::scan_batch(
-      leaves, rule, [&](HeapTuple tuple, uint64 /*xact*/) { pieces.add(tuple); },
-      [&] { pieces.flush_if_full(); });
-  pieces.flush();
+      leaves, rule,
+      [&](HeapTuple tuple, uint64 /*xact*/) { fits = fits && pieces.try_to_add(tuple); }, [] {});
+  if (fits) {
+    pieces.flush();
+  } else {
+    pieces.forget();
+    flush_in_order(leaves, rule, ring, pieces);
+  }
 }
 
 FlushResult run_flush(int64 max_values, Note note) {

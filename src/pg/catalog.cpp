@@ -4,6 +4,7 @@ extern "C" {
 #include <catalog/namespace.h>
 #include <common/relpath.h>
 #include <storage/fd.h>
+#include <storage/lmgr.h>
 #include <sys/stat.h>
 }
 
@@ -31,6 +32,16 @@ Oid relation_oid(const char* name) {
                     errhint("Run CREATE EXTENSION eav_ext in this database.")));
   }
   return oid;
+}
+
+Oid find_index(const char* table, const char* name) {
+  LockRelationOid(relation_oid(table), AccessShareLock);
+  return find_relation(name);
+}
+
+Oid index_oid(const char* table, const char* name) {
+  LockRelationOid(relation_oid(table), AccessShareLock);
+  return relation_oid(name);
 }
 
 bool database_exists(Oid database) {

@@ -156,8 +156,8 @@ void Explain::put_condition(const FilterNode& node, const char* name) {
 void Explain::put_stream(const Stream& stream, const Attribute& attribute, const char* name) {
   switch (stream.kind) {
     case Stream::Kind::gin:
-      put({name, &attribute, "gin", pg::relation_oid("entity_jsonb_hot_attrs_idx"), std::nullopt,
-           "all matches of all tenants are looked up at once"});
+      put({name, &attribute, "gin", pg::index_oid("entity_jsonb", "entity_jsonb_hot_attrs_idx"),
+           std::nullopt, "all matches of all tenants are looked up at once"});
       return;
     case Stream::Kind::point:
     case Stream::Kind::range:

@@ -83,7 +83,7 @@ void close_plan(const Plan& plan) {
 }
 
 int64 count_entities(int64 tenant_id, int64 most, int64 from) {
-  pg::IndexScan scan("entities", pg::relation_oid("entities_pkey"), 2,
+  pg::IndexScan scan("entities", pg::index_oid("entities", "entities_pkey"), 2,
                      pg::IndexScan::Want::entries);
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id));

@@ -44,14 +44,15 @@ bool is_valid(Oid index) {
 }  // namespace
 
 KeyIndex current_index(int64 tenant_id, const Attribute& attribute) {
-  return {"entity_values_current", pg::relation_oid("entity_values_current_value_idx"), tenant_id,
+  return {"entity_values_current",
+          pg::index_oid("entity_values_current", "entity_values_current_value_idx"), tenant_id,
           attribute.attribute_id};
 }
 
 std::optional<KeyIndex> hot_index(int64 tenant_id, const Attribute& attribute) {
   char name[NAMEDATALEN];
   snprintf(name, sizeof(name), "attribute_%d_idx", attribute.attribute_id);
-  const Oid index = pg::find_relation(name);
+  const Oid index = pg::find_index("entity_jsonb", name);
   if (!OidIsValid(index) || !is_valid(index)) {
     return std::nullopt;
   }

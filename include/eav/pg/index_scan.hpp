@@ -15,7 +15,7 @@ class IndexScan {
   // that is visible, and which is much cheaper, since nobody looks at the table.
   enum class Want : uint8 { rows, entries };
 
-  // index: of the table, which is one of ours.
+  // index: of the table, which is one of ours; looked up by pg::index_oid().
   IndexScan(const char* table, Oid index, int max_keys, Want want);
   void close();
 

@@ -157,7 +157,7 @@ my $entities = 1001;    # no entity has a part in two tests
 
 sub order_is_right
 {
-	my ($name, $transaction) = @_;
+	my ($name, $transaction, $is_one_flush) = @_;
 	subtest $name => sub {
 		my @sessions = map { $node->client } 1 .. 2;
 		my @entities = ($entities .. $entities + 9);
@@ -176,11 +176,13 @@ sub order_is_right
 				my $ticket = $session->ask($ways[$way]->($entity, $n));
 				$how{$n} = $way == 2 ? 'inserted' : $ticket % 2 ? 'spilled' : 'in the ring';
 			}, $session, \@entities);
-			next if rand() > 0.07;
+			next if $is_one_flush || rand() > 0.07;
 			# Some are flushed before the others come.
 			EavCluster::end_hold($holder);
 			$holder = $node->hold_flushes;
 		}
+		# All that has come, by the one whose turn it is.
+		$holder->ask('SELECT eav.stage_flush()') if $is_one_flush;
 		EavCluster::end_hold($holder);
 		$control->ask('SELECT eav.stage_flush()');
 		my $wrong = 0;
@@ -227,6 +229,14 @@ foreach my $batch (100_000, 100)
 		$session->ask('COMMIT');
 	});
 }
+
+order_is_right('order in a flush of many pieces', sub {
+	my ($send, $session) = @_;
+	my $way = int rand @ways;
+	$session->ask('BEGIN');
+	$send->($way) foreach 1 .. 1 + int rand 3;
+	$session->ask('COMMIT');
+}, 1);
 
 # --- flushes of all kinds --------------------------------------------------------------------------------
 
