@@ -374,17 +374,18 @@ core::ArrivalUnit unit_of(const RingBatch& ring, std::size_t parcel) {
   return {ring.parcels[parcel].order, ring.parcels[parcel].header.command, false, parcel};
 }
 
-// Where the piece ends that begins with `begin`, and, in the ring, with `parcel`.
+// Where the piece ends that begins with `begin`.
 std::optional<core::ArrivalUnit> plan_piece(const ingest::Leaves& leaves,
                                             const ingest::BatchRule& rule, const RingBatch& ring,
-                                            const Pieces& pieces, const core::ArrivalUnit& begin,
-                                            std::size_t parcel) {
+                                            const Pieces& pieces, const core::ArrivalUnit& begin) {
   MemoryContext const scratch =
       AllocSetContextCreate(CurrentMemoryContext, "eav flush plan", ALLOCSET_DEFAULT_SIZES);
   core::PiecePlan plan(pg::arena_of(scratch),
                        {static_cast<uint64>(settings.flush_batch_values), piece_memory()});
-  for (; parcel < ring.parcels.size(); ++parcel) {
-    plan.add(unit_of(ring, parcel), Pieces::size_of(ring.parcels[parcel]));
+  for (std::size_t parcel = 0; parcel < ring.parcels.size(); ++parcel) {
+    if (unit_of(ring, parcel) >= begin) {
+      plan.add(unit_of(ring, parcel), Pieces::size_of(ring.parcels[parcel]));
+    }
   }
   ingest::scan_batch(
       leaves, rule,
@@ -400,26 +401,31 @@ std::optional<core::ArrivalUnit> plan_piece(const ingest::Leaves& leaves,
   return end;
 }
 
+// Parcels stand in the order in which their transactions have ended, which need not be that in
+// which they began.
 void flush_in_order(const ingest::Leaves& leaves, const ingest::BatchRule& rule,
                     const RingBatch& ring, Pieces& pieces) {
   core::ArrivalUnit begin = {};
-  std::size_t parcel = 0;
   for (bool is_last = false; !is_last;) {
-    const auto end = plan_piece(leaves, rule, ring, pieces, begin, parcel);
-    is_last = !end;
-    for (; parcel < ring.parcels.size() && (!end || unit_of(ring, parcel) < *end); ++parcel) {
-      pieces.add(ring.parcels[parcel]);
+    const auto end = plan_piece(leaves, rule, ring, pieces, begin);
+    const auto is_in_piece = [&](const core::ArrivalUnit& unit) {
+      return unit >= begin && (!end || unit < *end);
+    };
+    for (std::size_t parcel = 0; parcel < ring.parcels.size(); ++parcel) {
+      if (is_in_piece(unit_of(ring, parcel))) {
+        pieces.add(ring.parcels[parcel]);
+      }
     }
     ingest::scan_batch(
         leaves, rule,
         [&](HeapTuple tuple, uint64 xact) {
-          const core::ArrivalUnit unit = unit_of(tuple, xact);
-          if (unit >= begin && (!end || unit < *end)) {
+          if (is_in_piece(unit_of(tuple, xact))) {
             pieces.add(tuple);
           }
         },
         [&pieces] { pieces.flush_if_full(); });
     pieces.flush();
+    is_last = !end;
     begin = end.value_or(begin);
   }
 }

@@ -238,6 +238,26 @@ order_is_right('order in a flush of many pieces', sub {
 	$session->ask('COMMIT');
 }, 1);
 
+# Parcels do not stand in the order of their transactions then.
+subtest 'an old transaction comes last, in a flush of many pieces' => sub {
+	my $first = $next;
+	my ($old, $young) = map { $node->client } 1 .. 2;
+	my $holder = $node->hold_flushes;
+	$old->ask('BEGIN');
+	$old->ask($ways[2]->(2001, $next++));
+	$young->ask($ways[0]->(2002, $next++)) foreach 1 .. 50;
+	$old->ask($ways[0]->(2001, $next++)) foreach 1 .. 150;
+	$old->ask('COMMIT');
+	$young->ask($ways[2]->(2002, $next++)) foreach 1 .. 60;
+	$holder->ask(q(SET statement_timeout = '60s'));
+	is($holder->ask('SELECT flushed FROM eav.stage_flush()'), $next - $first, 'one flush takes all');
+	EavCluster::end_hold($holder);
+	my $in_order = 'SELECT bool_and(in_order) FROM (SELECT value_int > lag(value_int, 1, 0::bigint) OVER (ORDER BY ingested_at) AS in_order
+		FROM eav.entity_values_ts WHERE attribute_id = 1 AND entity_id =';
+	is($control->ask("$in_order $_) AS v"), 't', "the values of entity $_ are in order") foreach 2001, 2002;
+	$_->close foreach $old, $young;
+};
+
 # --- flushes of all kinds --------------------------------------------------------------------------------
 
 my @flush = (
