@@ -190,13 +190,15 @@ $$),
                CASE WHEN m.major NOT IN (4, 5) THEN format('pg_partman %%s is not supported: 4 and 5 are', %L)
                     WHEN m.is_forgotten THEN 'part_config of pg_partman has no row for eav.entity_values_ts'
                     WHEN m.creators IS NOT NULL
-                    THEN format('in its schema, %I, objects may be created by %%s: its functions would call them', m.creators)
+                    THEN format('in its schema, %%I, objects may be created by %%s: its functions would call them',
+                                %L, m.creators)
                     ELSE 'version ' || %L END
         FROM (SELECT coalesce(split_part(%L, '.', 1)::integer, 0) AS major,
                      EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = 'eav.entity_values_ts'::regclass)
                      AND NOT EXISTS (SELECT FROM %I.part_config c
                                      WHERE c.parent_table = 'eav.entity_values_ts') AS is_forgotten,
-                     (SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, ', ')
+                     (SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                                                 COLLATE "C", ', ')
                       FROM pg_namespace n, aclexplode(n.nspacl) AS a
                       WHERE n.oid = %s AND a.privilege_type = 'CREATE' AND a.grantee NOT IN (n.nspowner, %s)
                         AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)) AS creators) AS m

@@ -39,19 +39,24 @@ void HeartbeatLag::on_heartbeat(Micros sent_at, Micros seen_at, Micros offset, s
 }
 
 Micros HeartbeatLag::pace(Micros interval) const {
-  Micros shortest = std::numeric_limits<Micros>::max();
+  std::array<Micros, 2> shortest = {std::numeric_limits<Micros>::max(),
+                                    std::numeric_limits<Micros>::max()};
   std::size_t known = 0;
   for (const Micros gap : gaps_) {
     if (gap > 0) {
-      shortest = std::min(shortest, gap);
       ++known;
+      if (gap < shortest[0]) {
+        shortest = {gap, shortest[0]};
+      } else {
+        shortest[1] = std::min(shortest[1], gap);
+      }
     }
   }
   if (known < 2) {
     return interval;
   }
-  shortest = std::max(shortest, one_second);
-  return known == gaps_.size() ? shortest : std::min(shortest, interval);
+  return std::max(known == gaps_.size() ? shortest[1] : std::min(shortest[1], interval),
+                  one_second);
 }
 
 std::optional<Micros> HeartbeatLag::lag(Micros now, Micros interval) const {

@@ -306,6 +306,8 @@ class Pieces {
     MemoryContextReset(input_);
   }
 
+  std::span<const HeapTuple> tuples() const { return {tuples_.data(), tuples_.size()}; }
+
   core::PieceSize size_of(HeapTuple tuple) const {
     return {1, memory_for(1, ingest::memory_of(tuple, description_))};
   }
@@ -374,78 +376,92 @@ core::ArrivalUnit unit_of(const RingBatch& ring, std::size_t parcel) {
   return {ring.parcels[parcel].order, ring.parcels[parcel].header.command, false, parcel};
 }
 
-// Where the piece ends that begins with `begin`.
-std::optional<core::ArrivalUnit> plan_piece(const ingest::Leaves& leaves,
-                                            const ingest::BatchRule& rule, const RingBatch& ring,
-                                            const Pieces& pieces, const core::ArrivalUnit& begin) {
-  MemoryContext const scratch =
-      AllocSetContextCreate(CurrentMemoryContext, "eav flush plan", ALLOCSET_DEFAULT_SIZES);
-  core::PiecePlan plan(pg::arena_of(scratch),
-                       {static_cast<uint64>(settings.flush_batch_values), piece_memory()});
-  for (std::size_t parcel = 0; parcel < ring.parcels.size(); ++parcel) {
-    if (unit_of(ring, parcel) >= begin) {
-      plan.add(unit_of(ring, parcel), Pieces::size_of(ring.parcels[parcel]));
-    }
-  }
-  ingest::scan_batch(
-      leaves, rule,
-      [&](HeapTuple tuple, uint64 xact) {
-        const core::ArrivalUnit unit = unit_of(tuple, xact);
-        if (unit >= begin) {
-          plan.add(unit, pieces.size_of(tuple));
-        }
-      },
-      [&plan] { plan.forget_late(); });
-  const std::optional<core::ArrivalUnit> end = plan.end();
-  MemoryContextDelete(scratch);
-  return end;
+core::PieceSize largest_piece() {
+  return {static_cast<uint64>(settings.flush_batch_values), piece_memory()};
 }
 
-// Parcels stand in the order in which their transactions have ended, which need not be that in
-// which they began.
+// A batch that is too large for one piece, once it is known where the first one ends. Each time the
+// batch is read a piece is taken, and it is found where the next one ends. Parcels stand in the
+// order in which their transactions have ended, which need not be that in which they began.
 void flush_in_order(const ingest::Leaves& leaves, const ingest::BatchRule& rule,
-                    const RingBatch& ring, Pieces& pieces) {
+                    const RingBatch& ring, std::optional<core::ArrivalUnit> end,
+                    MemoryContext plan_context, Pieces& pieces) {
   core::ArrivalUnit begin = {};
   for (bool is_last = false; !is_last;) {
-    const auto end = plan_piece(leaves, rule, ring, pieces, begin);
-    const auto is_in_piece = [&](const core::ArrivalUnit& unit) {
-      return unit >= begin && (!end || unit < *end);
+    core::PiecePlan next(pg::arena_of(plan_context), largest_piece());
+    const auto take_or_plan = [&](const core::ArrivalUnit& unit, const auto& found) {
+      if (end && unit >= *end) {
+        next.add(unit, pieces.size_of(found));
+      } else if (unit >= begin) {
+        pieces.add(found);
+      }
     };
     for (std::size_t parcel = 0; parcel < ring.parcels.size(); ++parcel) {
-      if (is_in_piece(unit_of(ring, parcel))) {
-        pieces.add(ring.parcels[parcel]);
-      }
+      take_or_plan(unit_of(ring, parcel), ring.parcels[parcel]);
     }
     ingest::scan_batch(
         leaves, rule,
-        [&](HeapTuple tuple, uint64 xact) {
-          if (is_in_piece(unit_of(tuple, xact))) {
-            pieces.add(tuple);
-          }
-        },
-        [&pieces] { pieces.flush_if_full(); });
+        [&](HeapTuple tuple, uint64 xact) { take_or_plan(unit_of(tuple, xact), tuple); },
+        [&] {
+          pieces.flush_if_full();
+          next.forget_late();
+        });
     pieces.flush();
     is_last = !end;
     begin = end.value_or(begin);
+    end = next.end();
+    MemoryContextReset(plan_context);
   }
 }
 
+// Reads the batch as it lies, and has done when all of it fits a piece. When it turns out not to,
+// what has been read is planned only, and all that follows.
 void flush_new(const ingest::Leaves& leaves, const ingest::BatchRule& rule, const RingBatch& ring,
                Run& run) {
   Pieces pieces(RelationGetDescr(leaves.relations[0]), run);
+  MemoryContext const plan_context =
+      AllocSetContextCreate(CurrentMemoryContext, "eav flush plan", ALLOCSET_DEFAULT_SIZES);
+  core::PiecePlan plan(pg::arena_of(plan_context), largest_piece());
   bool fits = true;
   for (const RingParcel& parcel : ring.parcels) {
     fits = fits && pieces.try_to_add(parcel);
   }
+  const auto give_up = [&] {
+    for (std::size_t parcel = 0; parcel < ring.parcels.size(); ++parcel) {
+      plan.add(unit_of(ring, parcel), Pieces::size_of(ring.parcels[parcel]));
+    }
+    for (HeapTuple tuple : pieces.tuples()) {
+      plan.add(unit_of(tuple, ingest::xact_of(tuple->t_data)), pieces.size_of(tuple));
+    }
+    pieces.forget();
+  };
+  bool has_given_up = !fits;
+  if (has_given_up) {
+    give_up();
+  }
   ingest::scan_batch(
       leaves, rule,
-      [&](HeapTuple tuple, uint64 /*xact*/) { fits = fits && pieces.try_to_add(tuple); }, [] {});
+      [&](HeapTuple tuple, uint64 xact) {
+        fits = fits && pieces.try_to_add(tuple);
+        if (!fits) {
+          plan.add(unit_of(tuple, xact), pieces.size_of(tuple));
+        }
+      },
+      [&] {
+        if (!fits && !has_given_up) {
+          give_up();
+          has_given_up = true;
+        }
+        plan.forget_late();
+      });
   if (fits) {
     pieces.flush();
   } else {
-    pieces.forget();
-    flush_in_order(leaves, rule, ring, pieces);
+    const std::optional<core::ArrivalUnit> end = plan.end();
+    MemoryContextReset(plan_context);
+    flush_in_order(leaves, rule, ring, end, plan_context, pieces);
   }
+  MemoryContextDelete(plan_context);
 }
 
 FlushResult run_flush(int64 max_values, Note note) {

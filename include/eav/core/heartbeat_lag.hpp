@@ -52,11 +52,12 @@ class HeartbeatLag {
   void forget() { *this = HeartbeatLag(); }
 
   bool has_heard() const { return has_heard_; }
-  // `interval`: between heartbeats, as it should be. When they come faster, three show it; that
-  // they come more slowly is believed when the last eight were all that far apart, for a primary
-  // that is away between two of them looks the same. No less than a second: one may be sent by
-  // hand. nullopt when it has never heard a heartbeat, or when its clock has been set back by more
-  // than two intervals since the last one: the lag would not grow then.
+  // `interval`: between heartbeats, as it should be. That they come faster is believed when two of
+  // the last eight did, one of which may have been sent by hand; that they come more slowly, when
+  // seven were that far apart, for a primary that is away between two of them looks the same. What
+  // is learned is no less than a second. nullopt when it has never heard a heartbeat, or when its
+  // clock has been set back by more than two intervals since the last one: the lag would not grow
+  // then.
   std::optional<Micros> lag(Micros now, Micros interval) const;
   // The data is complete up to here, by the primary's clock. Only when has_heard().
   Micros as_of() const { return sent_at_; }

@@ -21,7 +21,7 @@ struct RingParcel {
 std::span<const uint8> copy_of(const RingParcel& parcel);
 
 struct RingBatch {
-  core::ArenaVector<RingParcel> parcels;  // in the order of their arrival
+  core::ArenaVector<RingParcel> parcels;  // in the order in which their transactions ended
   uint64 values;                          // in them
   bool has_more;                          // parcels are left for the next flush
   uint64 next_order;                      // of the first of them

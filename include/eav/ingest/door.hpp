@@ -45,7 +45,8 @@ struct Door {
   std::atomic<uint32> requests;
   std::atomic<int64> epoch;  // of flush_state, 0: not known yet
 
-  // Parcels taken from the queue and not yet released, linked in the order of their arrival.
+  // Parcels taken from the queue and not yet released, linked in the order in which they were
+  // published.
   // Changed only under the flush lock.
   std::atomic<uint32> taken_first;
   std::atomic<uint32> taken_last;

@@ -11,8 +11,8 @@ Oid find_relation(const char* name);
 Oid relation_oid(const char* name);
 // The index of a table of ours with this name, which stays until the end of the transaction: the
 // table is locked before the name is looked up. Who replaces or drops an index (REINDEX
-// CONCURRENTLY) waits for those who hold a lock on the table before, and for no others. The first
-// one returns InvalidOid when there is none.
+// CONCURRENTLY) waits for those who hold a lock on the table before, and for no others; on a
+// standby for nobody, as with any query. The first one returns InvalidOid when there is none.
 Oid find_index(const char* table, const char* name);
 Oid index_oid(const char* table, const char* name);
 

@@ -64,6 +64,6 @@ while (time < $until)
 }
 is(join(', ', map { "$_: $failed{$_} times" } sort keys %failed), '', "no call fails, of $calls");
 $client->close;
-EavCluster::finish_session($builder);
+ok(EavCluster::finish_session($builder), 'all indexes were replaced meanwhile');
 $node->stop;
 done_testing();
