@@ -140,8 +140,7 @@ sub own_write
 	die "away\n" if $is{outcome} ne 'committed' || !$result->{complete};
 	return if $is{ack} eq 'accepted';
 
-	$self->is_there($primary, $n, 'primary');
-	$newest->{primary} = $n;
+	$newest->{primary} = $n if $self->is_there($primary, $n, 'primary');
 	return if !$standby;
 	my $token = (rows($primary, 'SELECT eav.write_token()'))[0][0];
 	$self->on_standby(sub {
@@ -153,6 +152,7 @@ sub own_write
 	return;
 }
 
+# Whether it has been looked at: what waits for somebody who holds a row is not in the document yet.
 sub is_there
 {
 	my ($self, $client, $n, $where) = @_;
@@ -165,13 +165,13 @@ sub is_there
 		eav.get_entity(1, $self->{entity})->>'n',
 		(SELECT count(*) FROM eav.flush_backlog WHERE tenant_id = 1 AND entity_id = $self->{entity})");
 	my ($times, $value, $waiting) = @$row;
-	return if $waiting;
+	return 0 if $waiting;
 	# A partition was dropped after the snapshot, while the statement waited for its lock.
 	$times = (rows($client, "SELECT $times_sql"))[0][0] if $times == 0;
 	$self->complain("on the $where $n is durable and $times times in history") if $times != 1;
 	$self->complain("on the $where $n is durable and the document has " . ($value // 'null'))
 	  if ($value // 'null') ne $n;
-	return;
+	return 1;
 }
 
 sub newest_is_not_older
