@@ -175,6 +175,7 @@ BEGIN
             UNION ALL SELECT 'current' FROM eav.entity_values_current WHERE entity_id = erased_id
             UNION ALL SELECT 'keys' FROM eav.entity_keys WHERE entity_id = erased_id
             UNION ALL SELECT 'history' FROM eav.entity_values_ts WHERE entity_id = erased_id
+            UNION ALL SELECT 'erasure_attributes' FROM eav.erasure_attributes
             UNION ALL SELECT 'backlog' FROM eav.flush_backlog WHERE entity_id = erased_id
             UNION ALL SELECT 'rejects' FROM eav.ingest_rejects
                       WHERE payload #>> '{entity_id}' = erased_id::text) AS t (name));
@@ -184,9 +185,22 @@ BEGIN
         FROM eav._computed_rollups() WHERE isfinite(bucket)),
     actual AS (
         SELECT tenant_id, attribute_id, bucket, value_count, number_count, min_value, max_value,
-               sum_value, first_observed_at, last_observed_at FROM eav.attribute_rollups)
+               sum_value, first_observed_at, last_observed_at FROM eav.attribute_rollups),
+    days AS (
+        SELECT tenant_id, attribute_id, date_trunc('day', bucket, 'UTC') AS bucket,
+               sum(value_count) AS value_count, sum(number_count) AS number_count,
+               min(min_value) AS min_value, max(max_value) AS max_value, sum(sum_value) AS sum_value,
+               min(first_observed_at) AS first_observed_at, max(last_observed_at) AS last_observed_at
+        FROM expected GROUP BY 1, 2, 3),
+    actual_days AS (
+        SELECT tenant_id, attribute_id, bucket, value_count::numeric, number_count::numeric,
+               min_value, max_value, sum_value, first_observed_at, last_observed_at
+        FROM eav.attribute_rollups_daily
+        WHERE value_count + cleared_count > 0)
     SELECT count(*) INTO false_rollups
-    FROM ((TABLE expected EXCEPT TABLE actual) UNION ALL (TABLE actual EXCEPT TABLE expected)) AS x;
+    FROM ((TABLE expected EXCEPT TABLE actual) UNION ALL (TABLE actual EXCEPT TABLE expected)
+          UNION ALL (TABLE days EXCEPT TABLE actual_days)
+          UNION ALL (TABLE actual_days EXCEPT TABLE days)) AS x;
 END
 $$;
 
