@@ -367,6 +367,9 @@ is($node->ask(q(SELECT string_agg(DISTINCT who || ': ' || what, ', ') FROM traps
 $node->ask('GRANT CREATE ON SCHEMA public TO a_both, PUBLIC');
 is($node->ask(q(SET SESSION AUTHORIZATION watcher; SELECT status, detail FROM eav.health_check() WHERE check_name = 'pg_partman')),
 	'warning|in its schema, public, objects may be created by PUBLIC, a_both: its functions would call them', 'the schema of pg_partman is watched');
+my $name = q("a%b'||(SELECT 1)||'c");
+is($node->ask("ALTER SCHEMA public RENAME TO $name; SELECT detail FROM eav.health_check() WHERE check_name = 'pg_partman'; ALTER SCHEMA $name RENAME TO public"),
+	"in its schema, $name, objects may be created by PUBLIC, a_both: its functions would call them", 'whatever it is called');
 $node->ask('REVOKE CREATE ON SCHEMA public FROM a_both, PUBLIC');
 is($node->ask(q(SELECT status FROM eav.health_check() WHERE check_name = 'pg_partman')), 'ok', 'and its rights are right');
 
