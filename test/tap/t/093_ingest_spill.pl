@@ -207,6 +207,16 @@ sub order_is_right
 	};
 	return;
 }
+sub one_way
+{
+	my ($send, $session) = @_;
+	my $way = int rand @ways;
+	$session->ask('BEGIN');
+	$send->($way) foreach 1 .. 1 + int rand 3;
+	$session->ask('COMMIT');
+	return;
+}
+
 foreach my $batch (100_000, 100)
 {
 	$node->set('eav.flush_batch_values' => $batch);
@@ -214,13 +224,7 @@ foreach my $batch (100_000, 100)
 		my ($send) = @_;
 		$send->(rand @ways);
 	});
-	order_is_right("order within transactions, one way each, batches of $batch", sub {
-		my ($send, $session) = @_;
-		my $way = int rand @ways;
-		$session->ask('BEGIN');
-		$send->($way) foreach 1 .. 1 + int rand 3;
-		$session->ask('COMMIT');
-	});
+	order_is_right("order within transactions, one way each, batches of $batch", \&one_way);
 	# Within such a transaction each entity has one value: only the order between them is certain.
 	order_is_right("order of transactions that use several ways, batches of $batch", sub {
 		my ($send, $session, $entities) = @_;
@@ -230,13 +234,7 @@ foreach my $batch (100_000, 100)
 	});
 }
 
-order_is_right('order in a flush of many pieces', sub {
-	my ($send, $session) = @_;
-	my $way = int rand @ways;
-	$session->ask('BEGIN');
-	$send->($way) foreach 1 .. 1 + int rand 3;
-	$session->ask('COMMIT');
-}, 1);
+order_is_right('order in a flush of many pieces', \&one_way, 1);
 
 # Parcels do not stand in the order of their transactions then.
 subtest 'an old transaction comes last, in a flush of many pieces' => sub {
