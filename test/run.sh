@@ -160,7 +160,7 @@ cleanup() {
         "${chaos_work:-/nonexistent}"/tmp_check/*/pgdata/postmaster.pid; do
         [ ! -e "$file" ] || stop_server "$(dirname "$file")"
     done
-    [ -z "${short_tmp:-}" ] || rm -rf "$short_tmp"
+    rm -rf ${short_tmp:+"$short_tmp"} ${server_copies[@]+"${server_copies[@]}"}
 }
 
 run_suite() {
@@ -179,6 +179,7 @@ run_suite() {
 }
 
 names=() packages=test
+server_copies=() # test/server_copy.sh
 chosen_suites=("${SUITES[@]}")
 if [ "$*" = server ]; then
     chosen_suites=("${SERVER_SUITES[@]}")

@@ -2,6 +2,7 @@
 # and the same below test/stop_points, for a build of its own that has stop points
 # (include/eav/stop_point.hpp).
 
+. test/server_copy.sh
 . test/suites/regress.sh
 
 STOPS=$RUN/stop-points
@@ -9,7 +10,7 @@ STOPS=$RUN/stop-points
 suite_isolation() {
     check_stop_points
     run_isolation isolation test/isolation -c 'SELECT 1' || return
-    build_with_stop_points && check_traces && PG_CONFIG=$STOPS/pg$(pg_config_says --bindir)/pg_config \
+    build_with_stop_points && check_traces && PG_CONFIG=$copied_pg_config \
         run_isolation stop_points test/stop_points -f test/stop_points/setup.sql
 }
 
@@ -37,21 +38,14 @@ run_isolation() {
     finish_cluster
 }
 
-# The build with stop points, from a copy of the sources, and a copy of the server to install it in:
-# the server is copied since its programs find the rest by where they are, and of the rest links do.
+# The build with stop points, from a copy of the sources, in a copy of the server.
 build_with_stop_points() {
-    local bin lib share root=$STOPS/pg
-    bin=$(pg_config_says --bindir) lib=$(pg_config_says --pkglibdir) share=$(pg_config_says --sharedir)
     mkdir -p "$STOPS/source"
-    rm -rf "$root" "$STOPS"/source/{src,include,sql}
+    rm -rf "$STOPS"/source/{src,include,sql}
     cp -a src include sql Makefile eav_ext.control eav_ext.map "$STOPS/source"
-    mkdir -p "$root$bin" "$root$lib" "$root$share"
-    cp -a "$bin/." "$root$bin"
-    cp -rs "$lib/." "$root$lib"
-    cp -rs "$share/." "$root$share"
-    rm -f "$root$lib"/eav_ext.so "$root$share"/extension/eav_ext*
+    copy_server
     if quietly "$OUT/stop-points-build.log" make -s -C "$STOPS/source" -j"$(nproc)" WERROR=1 STOP_POINTS=1 \
-        DESTDIR="$root" all install; then
+        DESTDIR="$server_copy" all install; then
         pass "make STOP_POINTS=1"
     else
         fail "make STOP_POINTS=1" "$OUT/stop-points-build.log"

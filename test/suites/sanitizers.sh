@@ -12,18 +12,17 @@
 SANITIZERS=address,undefined
 
 suite_sanitizers() {
-    local tree=$RUN/sanitizers/tree copy=$RUN/sanitizers/server log=$OUT/sanitizers-build.log flags
-    local early=$RUN/sanitizers/early_start.so library config
+    local tree=$RUN/sanitizers/tree log=$OUT/sanitizers-build.log flags
+    local early=$RUN/sanitizers/early_start.so library
     library=$(g++ -print-file-name=libasan.so)
-    config=$copy$(pg_config_says --bindir)/pg_config
     # _FORTIFY_SOURCE replaces functions that the sanitizer watches, and gcc sees uninitialised
     # variables in the standard library once it is instrumented.
     flags="-O1 -fsanitize=$SANITIZERS -fno-sanitize-recover=all -fno-omit-frame-pointer"
     flags+=" -U_FORTIFY_SOURCE -D_GLIBCXX_ASSERTIONS -Wno-maybe-uninitialized"
-    copy_server "$copy" "$PG_CONFIG"
+    copy_server
     copy_sources "$tree"
     if ! quietly "$log" make -s -C "$tree" -j"$(nproc)" WERROR=1 CXX=g++ COPT="$flags" \
-        PG_CONFIG="$config" EAV_BOOTSTRAPPED=1 all install; then
+        DESTDIR="$server_copy" EAV_BOOTSTRAPPED=1 all install; then
         fail "the extension does not compile with sanitizers" "$log"
         return
     fi
@@ -33,10 +32,10 @@ suite_sanitizers() {
         return
     fi
     # The server is no program of the sanitizer: its library has to be there first.
-    start_with "$config" env LD_PRELOAD="$library:$early" \
+    start_with env LD_PRELOAD="$library:$early" \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:disable_coredump=1 \
         UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1
-    local -x PG_CONFIG=$config
+    local -x PG_CONFIG=$copied_pg_config
     suite_regress
     # names on the command line are those of regression tests
     [ ${#names[@]} -gt 0 ] || suite_pgtap

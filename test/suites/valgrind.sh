@@ -9,17 +9,20 @@
 . test/suites/regress.sh
 
 suite_valgrind() {
-    local copy=$RUN/valgrind/server reports=$RUN/valgrind/reports config ours=$OUT/valgrind-reports.log
+    local reports=$RUN/valgrind/reports ours=$OUT/valgrind-reports.log log=$OUT/valgrind-install.log
     if ! command -v valgrind >/dev/null; then
         fail "the package valgrind is not installed"
         return
     fi
-    config=$copy$(pg_config_says --bindir)/pg_config
-    copy_server "$copy" "$PG_CONFIG"
+    copy_server
+    if ! quietly "$log" make -s WERROR=1 DESTDIR="$server_copy" install; then
+        fail "make install in a copy of the server" "$log"
+        return
+    fi
     make_server_dir "$reports"
-    start_with "$config" valgrind --quiet --trace-children=yes --num-callers=40 \
+    start_with valgrind --quiet --trace-children=yes --num-callers=40 \
         --suppressions="$ROOT/test/valgrind/server.supp" --log-file="$reports/%p.log"
-    local -x PG_CONFIG=$config
+    local -x PG_CONFIG=$copied_pg_config
     suite_regress
     reports_of_ours "$reports"/*.log >"$ours"
     if [ -s "$ours" ]; then
