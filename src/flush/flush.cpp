@@ -376,10 +376,6 @@ core::ArrivalUnit unit_of(const RingBatch& ring, std::size_t parcel) {
   return {ring.parcels[parcel].order, ring.parcels[parcel].header.command, false, parcel};
 }
 
-core::PieceSize largest_piece() {
-  return {static_cast<uint64>(settings.flush_batch_values), piece_memory()};
-}
-
 // A batch that is too large for one piece, once it is known where the first one ends. Each time the
 // batch is read a piece is taken, and it is found where the next one ends. Parcels stand in the
 // order in which their transactions have ended, which need not be that in which they began.

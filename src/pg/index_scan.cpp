@@ -5,6 +5,9 @@
 
 namespace eav::pg {
 
+IndexScan::IndexScan(const char* table, const char* index, int max_keys, Want want)
+    : IndexScan(table, index_oid(table, index), max_keys, want) {}
+
 IndexScan::IndexScan(const char* table, Oid index, int max_keys, Want want)
     : context_(CurrentMemoryContext),
       table_(table_open(relation_oid(table), AccessShareLock)),

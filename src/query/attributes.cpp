@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "eav/pg/catalog.hpp"
 #include "eav/pg/memory.hpp"
 
 namespace eav::query {
@@ -89,8 +88,7 @@ const Attribute* Attributes::make(TupleTableSlot* row) const {
 const Attribute* Attributes::named(std::string_view name) {
   MemoryContext const caller = MemoryContextSwitchTo(context_);
   if (!by_name_) {
-    by_name_.emplace(table, pg::index_oid(table, "attributes_tenant_id_name_key"), 2,
-                     pg::IndexScan::Want::rows);
+    by_name_.emplace(table, "attributes_tenant_id_name_key", 2, pg::IndexScan::Want::rows);
   }
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id_));
@@ -126,7 +124,7 @@ const Attribute* Attributes::load(int32 attribute_id) {
   constexpr int max_steps = 8;
   MemoryContext const caller = MemoryContextSwitchTo(context_);
   if (!by_id_) {
-    by_id_.emplace(table, pg::index_oid(table, "attributes_pkey"), 2, pg::IndexScan::Want::rows);
+    by_id_.emplace(table, "attributes_pkey", 2, pg::IndexScan::Want::rows);
   }
   const auto is_before = [&] {
     return at_attribute_ != nullptr && at_attribute_->attribute_id < attribute_id;
@@ -158,8 +156,7 @@ const Attribute* Attributes::load(int32 attribute_id) {
 // There are few, if any.
 void Attributes::load_unusual() {
   MemoryContext const caller = MemoryContextSwitchTo(context_);
-  pg::IndexScan scan(table, pg::index_oid(table, "attributes_unusual_idx"), 1,
-                     pg::IndexScan::Want::rows);
+  pg::IndexScan scan(table, "attributes_unusual_idx", 1, pg::IndexScan::Want::rows);
   ScanKeyData keys[1];
   ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id_));
   scan.start(keys);

@@ -1,6 +1,5 @@
 #include "eav/query/documents.hpp"
 
-#include "eav/pg/catalog.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
 #include "eav/pg/unique_index.hpp"
@@ -24,7 +23,7 @@ enum Column : int { tenant_id = 1, entity_id, attribute_id, value };
 }  // namespace
 
 EntityRows::EntityRows(const char* table, const char* index, int64 tenant_id)
-    : scan_(table, pg::index_oid(table, index), 2, Want::rows), tenant_id_(tenant_id) {}
+    : scan_(table, index, 2, Want::rows), tenant_id_(tenant_id) {}
 
 void EntityRows::start(StrategyNumber strategy, RegProcedure procedure, int64 entity_id) {
   ScanKeyData keys[2];
@@ -78,8 +77,7 @@ Documents::Documents(Attributes& attributes)
     : attributes_(attributes),
       entities_("entities", "entities_pkey", attributes.tenant_id()),
       projections_("entity_jsonb", "entity_jsonb_pkey", attributes.tenant_id()),
-      current_("entity_values_current",
-               pg::index_oid("entity_values_current", "entity_values_current_pkey"), 3, Want::rows),
+      current_("entity_values_current", "entity_values_current_pkey", 3, Want::rows),
       scratch_(
           AllocSetContextCreate(CurrentMemoryContext, "eav document", ALLOCSET_DEFAULT_SIZES)) {}
 

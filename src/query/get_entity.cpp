@@ -4,7 +4,6 @@
 #include "eav/access/tenant.hpp"
 #include "eav/freshness/status.hpp"
 #include "eav/ingest/staged_row.hpp"
-#include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/pg/memory.hpp"
@@ -184,7 +183,7 @@ struct EntityIds {
 };
 
 EntityIds ids_of(Datum* names, const bool* nulls, int count, int64 tenant_id) {
-  pg::IndexScan scan("entities", pg::index_oid("entities", "entities_tenant_id_external_id_key"), 2,
+  pg::IndexScan scan("entities", "entities_tenant_id_external_id_key", 2,
                      pg::IndexScan::Want::rows);
   EntityIds result{static_cast<Datum*>(palloc(sizeof(Datum) * Max(count, 1))),
                    static_cast<bool*>(palloc(Max(count, 1))), count};

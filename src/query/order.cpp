@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "eav/ingest/staged_row.hpp"
-#include "eav/pg/catalog.hpp"
 #include "eav/query/find.hpp"
 
 namespace eav::query {
@@ -83,8 +82,7 @@ void close_plan(const Plan& plan) {
 }
 
 int64 count_entities(int64 tenant_id, int64 most, int64 from) {
-  pg::IndexScan scan("entities", pg::index_oid("entities", "entities_pkey"), 2,
-                     pg::IndexScan::Want::entries);
+  pg::IndexScan scan("entities", "entities_pkey", 2, pg::IndexScan::Want::entries);
   ScanKeyData keys[2];
   ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(tenant_id));
   ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));

@@ -1,6 +1,7 @@
 // How much a flush works on at a time, so that it stays within eav.flush_memory.
 #pragma once
 
+#include "eav/core/piece_plan.hpp"
 #include "eav/pg/postgres.hpp"
 #include "eav/settings.hpp"
 
@@ -16,9 +17,13 @@ constexpr Size memory_for(uint64 values, Size bytes) {
 
 inline Size piece_memory() { return static_cast<Size>(settings.flush_memory) * 1024; }
 
+inline core::PieceSize largest_piece() {
+  return {static_cast<uint64>(settings.flush_batch_values), piece_memory()};
+}
+
 // Whether values with that much memory together are not too many for a piece.
 inline bool fits_piece(uint64 values, Size memory) {
-  return memory <= piece_memory() && values <= static_cast<uint64>(settings.flush_batch_values);
+  return values <= largest_piece().values && memory <= largest_piece().memory;
 }
 
 }  // namespace eav::flush

@@ -15,7 +15,8 @@ class IndexScan {
   // that is visible, and which is much cheaper, since nobody looks at the table.
   enum class Want : uint8 { rows, entries };
 
-  // index: of the table, which is one of ours; looked up by pg::index_oid().
+  // A table of ours, and an index of it: by name, or the result of pg::find_index() or index_oid().
+  IndexScan(const char* table, const char* index, int max_keys, Want want);
   IndexScan(const char* table, Oid index, int max_keys, Want want);
   void close();
 
