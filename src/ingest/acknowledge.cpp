@@ -36,7 +36,6 @@ extern "C" {
 #include <replication/walsender_private.h>
 #include <storage/latch.h>
 #include <storage/lwlock.h>
-#include <storage/procarray.h>
 #include <tcop/dest.h>
 #include <tcop/tcopprot.h>
 #include <utils/wait_event.h>
@@ -174,12 +173,6 @@ bool is_seen(uint64 xid) {
   return seen;
 }
 
-bool has_ended(uint64 xid) {
-  constexpr uint64 horizon = uint64{1} << 31;  // beyond it ids of 32 bits begin anew
-  const uint64 next = U64FromFullTransactionId(ReadNextFullTransactionId());
-  return next - xid > horizon || !TransactionIdIsInProgress(static_cast<TransactionId>(xid));
-}
-
 // Looks again and again at what a ticket names.
 struct Watch {
   core::Ticket ticket;
@@ -192,7 +185,7 @@ struct Watch {
           ring() != nullptr && ring()->is_stored(ticket.slab(), ticket.sequence());
       return !is_stored && (door == nullptr || is_flushed_when_released(*door, ticket.sequence()));
     }
-    if (door != nullptr && !begun && has_ended(ticket.xid())) {
+    if (door != nullptr && !begun && pg::has_ended(ticket.xid())) {
       begun = door->flushes_begun;
     }
     return is_seen(ticket.xid()) || (door != nullptr && ticket.xid() < door->flushed_below) ||

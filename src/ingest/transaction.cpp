@@ -51,6 +51,7 @@ struct Calls {
   core::ArenaVector<Call> items;
   Door* door;    // may be null
   Door* inside;  // the same once it has been entered
+  int64 epoch;   // of the door then: when its worker leaves it has none until the next one comes
   uint32 queue;  // of the door
 };
 Calls calls;
@@ -206,7 +207,12 @@ CommandId present_command() {
 
 bool get_inside() {
   if (calls.inside == nullptr && calls.queue != core::Ring::none && enter(*calls.door)) {
-    calls.inside = calls.door;
+    calls.epoch = calls.door->epoch;
+    if (calls.epoch == 0) {
+      leave(*calls.door);
+    } else {
+      calls.inside = calls.door;
+    }
   }
   return calls.inside != nullptr;
 }
@@ -253,7 +259,7 @@ int64 hand_over(std::span<uint8> parcel, const Accepted& accepted) {
     call.parcel = *stored;
     calls.items.push_back(call);
     EAV_STOP_POINT("ingest_after_store");
-    return ticket_number(core::Ticket::in_ring(calls.door->epoch, stored->sequence, stored->head));
+    return ticket_number(core::Ticket::in_ring(calls.epoch, stored->sequence, stored->head));
   }
   const int64 ticket = spill_parcel(parcel);
   call.is_spilled = true;

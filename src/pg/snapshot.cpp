@@ -4,6 +4,7 @@
 
 extern "C" {
 #include <libpq/pqformat.h>
+#include <storage/procarray.h>
 }
 
 namespace eav::pg {
@@ -67,6 +68,12 @@ Datum datum_of(const core::SnapshotView& view) {
     separator = ",";
   }
   return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(text.data));
+}
+
+bool has_ended(uint64 xid) {
+  constexpr uint64 horizon = uint64{1} << 31;  // beyond it ids of 32 bits begin anew
+  const uint64 next = U64FromFullTransactionId(ReadNextFullTransactionId());
+  return next - xid > horizon || !TransactionIdIsInProgress(static_cast<TransactionId>(xid));
 }
 
 }  // namespace eav::pg

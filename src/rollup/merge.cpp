@@ -16,6 +16,9 @@
 // rows, as it does while there are few. eav.merge_rollups(), in the transaction of a client, never
 // locks the table.
 //
+// Much is merged in parts, each in a transaction of its own, for flushes wait as long as the worker
+// merges: after a part it flushes, and goes on.
+//
 // The same goes into a row for the day, with which questions about many hours are answered, and
 // which stays when hours expire. How many entities have an attribute stands in a row of its own
 // there, with the bucket -infinity.
@@ -38,6 +41,11 @@ namespace {
 // Below it, reading dead rows costs less than TRUNCATE.
 constexpr BlockNumber large_pending = 1024 * 1024 / BLCKSZ;
 
+// What is merged at a time is at most so much, in rows, and is certainly not more as long as the
+// table is no larger.
+constexpr int64 most_merged = 50000;
+constexpr BlockNumber part_of_pending = 4 * 1024 * 1024 / BLCKSZ;
+
 constexpr int64 most_expired = 1000000;  // in one transaction
 
 // Not the table: autovacuum works on it and would be in the way, and we in its.
@@ -49,11 +57,11 @@ bool take_turn(pg::OnLock on_lock) {
          LOCKACQUIRE_NOT_AVAIL;
 }
 
-bool lock_if_large(Oid pending) {
-  Relation const relation = table_open(pending, AccessShareLock);
-  const bool is_large = RelationGetNumberOfBlocks(relation) > large_pending;
+BlockNumber blocks_of(Oid table) {
+  Relation const relation = table_open(table, AccessShareLock);
+  const BlockNumber blocks = RelationGetNumberOfBlocks(relation);
   table_close(relation, NoLock);
-  return is_large && ConditionalLockRelationOid(pending, AccessExclusiveLock);
+  return blocks;
 }
 
 bool is_any_pending() {
@@ -62,10 +70,12 @@ bool is_any_pending() {
   return SPI_processed > 0;
 }
 
-// By DELETE, or leaving them there. Hours are summed up first: their days come from those.
-int64 add_pending(bool by_delete) {
+// So many rows by DELETE, or all by leaving them there. Hours are summed up first: their days come
+// from those.
+int64 add_pending(bool by_delete, pg::Argument most) {
   static pg::Statement add(
-      "WITH deleted AS (DELETE FROM eav.rollup_pending WHERE $1 RETURNING *), "
+      "WITH deleted AS (DELETE FROM eav.rollup_pending WHERE ctid = ANY (ARRAY("
+      "SELECT ctid FROM eav.rollup_pending WHERE $1 LIMIT $2)) RETURNING *), "
       "taken AS MATERIALIZED ("
       "SELECT * FROM deleted UNION ALL SELECT * FROM eav.rollup_pending WHERE NOT $1), "
       "summed AS MATERIALIZED (SELECT tenant_id, attribute_id, bucket, "
@@ -112,13 +122,18 @@ int64 add_pending(bool by_delete) {
       "last_observed_at = greatest(r.last_observed_at, EXCLUDED.last_observed_at), "
       "last_ingested_at = greatest(r.last_ingested_at, EXCLUDED.last_ingested_at)) "
       "SELECT count(*) FROM taken",
-      {BOOLOID});
-  add.run({BoolGetDatum(by_delete)});
+      {BOOLOID, INT8OID});
+  add.run({BoolGetDatum(by_delete), most});
   return DatumGetInt64(pg::cell(0, 1).value);
 }
 
+int64 move_pending(int64 most) { return add_pending(true, Int64GetDatum(most)); }
+int64 move_all_pending() { return add_pending(true, {0, true}); }
+
+// The table is locked.
 void empty_pending() {
   static pg::Statement truncate("TRUNCATE ONLY eav.rollup_pending", {});
+  add_pending(false, {0, true});
   truncate.run({});
 }
 
@@ -129,18 +144,28 @@ TimestampTz oldest_kept_hour() {
 
 }  // namespace
 
-int64 merge(pg::OnLock on_lock) {
-  if (!take_turn(on_lock)) {
-    return 0;
+// In the transaction of a client, which may stay open: with the table locked nobody could write to
+// history.
+int64 merge() {
+  take_turn(pg::OnLock::wait);
+  return is_any_pending() ? move_all_pending() : 0;
+}
+
+bool merge_part() {
+  if (!take_turn(pg::OnLock::skip)) {
+    return false;
   }
-  // Not in the transaction of a client, which may stay open: nobody could write to history.
-  const bool may_lock = on_lock == pg::OnLock::skip;
-  if (!may_lock || !lock_if_large(pg::relation_oid("rollup_pending"))) {
-    return is_any_pending() ? add_pending(true) : 0;
+  const Oid pending = pg::relation_oid("rollup_pending");
+  const BlockNumber blocks = blocks_of(pending);
+  if (blocks > part_of_pending && move_pending(most_merged) == most_merged) {
+    return true;
   }
-  const int64 added = add_pending(false);
-  empty_pending();
-  return added;
+  if (blocks > large_pending && ConditionalLockRelationOid(pending, AccessExclusiveLock)) {
+    empty_pending();
+  } else if (is_any_pending()) {
+    move_pending(most_merged);
+  }
+  return false;
 }
 
 int64 expire(pg::OnLock on_lock) {
@@ -170,7 +195,7 @@ int64 rebuild() {
   take_turn(pg::OnLock::wait);
   start_anew.run({});
   const auto computed = static_cast<int64>(SPI_processed);
-  add_pending(true);
+  move_all_pending();
   return computed;
 }
 
@@ -189,7 +214,7 @@ Datum with_spi(Work&& work) {
 }  // namespace
 
 EAV_FUNCTION(eav_merge_rollups) {
-  return with_spi([] { return eav::rollup::merge(eav::pg::OnLock::wait); });
+  return with_spi([] { return eav::rollup::merge(); });
 }
 
 EAV_FUNCTION(eav_expire_rollups) {

@@ -18,6 +18,8 @@ namespace eav::worker {
 
 namespace {
 
+uint64 committed_with_id = 0;
+
 bool has_extension() { return OidIsValid(pg::find_relation("flush_state")); }
 
 // Not by what the caches still say.
@@ -73,11 +75,15 @@ void begin_as_owner(const char* table, const char* activity) {
 void end() {
   SPI_finish();
   PopActiveSnapshot();
+  const bool has_id = TransactionIdIsValid(GetTopTransactionIdIfAny());
   CommitTransactionCommand();
+  committed_with_id += has_id ? 1 : 0;
   SetUserIdAndSecContext(GetSessionUserId(), 0);
   pgstat_report_activity(STATE_IDLE, nullptr);
   pgstat_report_stat(false);
 }
+
+uint64 own_transactions() { return committed_with_id; }
 
 // The door is closed first, so that what is in the ring, if there still is no extension then, was
 // meant for one that is gone. Why the lock is given up before the last look: see start.cpp.

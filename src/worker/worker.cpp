@@ -40,6 +40,7 @@
 #include "eav/ingest/spill.hpp"
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/compat.hpp"
+#include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/rollup/merge.hpp"
 #include "eav/settings.hpp"
@@ -56,7 +57,6 @@ extern "C" {
 #include <storage/ipc.h>
 #include <storage/latch.h>
 #include <storage/lock.h>
-#include <storage/procarray.h>
 #include <utils/backend_status.h>
 #include <utils/pidfile.h>
 #include <utils/wait_event.h>
@@ -72,6 +72,7 @@ constexpr int short_delay = 100;            // ms until something is looked at a
 constexpr int move_time = 50;               // ms that a batch of moves, or erasures, should take
 constexpr int most_move_entities = 20000;   // in such a batch
 constexpr int most_erase_values = 1000000;  // that such a batch looks at
+constexpr long longest_merge = 1000;        // ms of merging rollups before the next flush
 constexpr int yield_check_interval = 1000;  // ms between looks for a DROP DATABASE
 constexpr int last_tries = 5;               // to empty the ring: a lock may be held a while
 constexpr int drain_interval = 60 * 1000;   // ms between looks for counts of reads
@@ -101,7 +102,8 @@ struct Loop {
   int erase_values = 5000;  // that the next batch looks at
   Chore merges;             // of rollups
   uint64 merged = 0;        // completed_transactions() before the last of them
-  Chore drains;             // of the counts of reads
+  bool has_more_to_merge = false;
+  Chore drains;  // of the counts of reads
   Chore index_looks;
 };
 
@@ -319,7 +321,7 @@ void sleep_until(TimestampTz wake_up, const Loop& loop) {
 
 void wait_for_end_of(FullTransactionId after) {
   while (FullTransactionIdIsValid(after) && !ShutdownRequestPending &&
-         TransactionIdIsInProgress(XidFromFullTransactionId(after))) {
+         !pg::has_ended(U64FromFullTransactionId(after))) {
     sleep_until(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), short_delay), Loop());
   }
 }
@@ -421,13 +423,15 @@ void flush_what_is_left(Loop& loop) {
   proc_exit(1);
 }
 
-// Work whose transaction is no reason to flush.
+// Work whose transactions are no reason to flush; those of others meanwhile are.
 template <typename Work>
 void beside_flushes(Loop& loop, Work&& work) {
   const uint64 before = pg::completed_transactions();
+  const uint64 own_before = own_transactions();
   work();
-  if (loop.seen == before && pg::completed_transactions() == before + 1) {
-    loop.seen = before + 1;
+  const uint64 own = own_transactions() - own_before;
+  if (loop.seen == before && pg::completed_transactions() == before + own) {
+    loop.seen = before + own;
   }
 }
 
@@ -436,20 +440,32 @@ void beat(Loop& loop) {
 }
 
 bool is_merge_due(const Loop& loop) {
-  return loop.merged != pg::completed_transactions() &&
-         is_due(loop.merges, settings.rollup_interval);
+  return loop.has_more_to_merge || (loop.merged != pg::completed_transactions() &&
+                                    is_due(loop.merges, settings.rollup_interval));
 }
 
-void merge_rollups(Loop& loop) {
+void merge_part(Loop& loop) {
   const uint64 before = pg::completed_transactions();
-  const bool succeeded = run(loop.merges, [] {
+  bool has_more = false;
+  const bool succeeded = run(loop.merges, [&] {
     begin_as_owner("attribute_rollups", "SELECT eav.merge_rollups()");
-    rollup::merge(pg::OnLock::skip);
+    has_more = rollup::merge_part();
     end();
   });
+  loop.has_more_to_merge = succeeded && has_more;
   if (succeeded) {
     loop.merged = before;
   }
+}
+
+// At least a part of what is pending, and more when the flush before it took long, too.
+void merge_rollups(Loop& loop, TimestampTz flush_began) {
+  const TimestampTz began = GetCurrentTimestamp();
+  const long flush_time = TimestampDifferenceMilliseconds(flush_began, began);
+  const auto time = static_cast<int>(Min(flush_time, longest_merge));
+  do {
+    beside_flushes(loop, [&] { merge_part(loop); });
+  } while (loop.has_more_to_merge && !ShutdownRequestPending && !is_due(began, time));
 }
 
 void make_room_if_wanted(Loop& loop) {
@@ -523,7 +539,7 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
       next_tick = TimestampTzPlusMilliseconds(now, delay_after(loop));
     }
     if (settings.worker_enabled && is_merge_due(loop)) {
-      beside_flushes(loop, [&] { merge_rollups(loop); });
+      merge_rollups(loop, now);
     }
     if (ShutdownRequestPending) {
       leave(loop);
@@ -534,7 +550,9 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
     const TimestampTz next_check =
         TimestampTzPlusMilliseconds(loop.last_yield_check, yield_check_interval);
     const TimestampTz next_beat = settings.worker_enabled ? loop.pulse.next() : next_check;
-    sleep_until(Min(Min(next_tick, next_check), next_beat), loop);
+    if (!loop.has_more_to_merge) {
+      sleep_until(Min(Min(next_tick, next_check), next_beat), loop);
+    }
     check_for_interrupts();
     if (ConfigReloadPending) {
       ConfigReloadPending = false;

@@ -6,17 +6,23 @@ q "SELECT eav.register_tenant('acme', 1); SELECT eav.register_attribute(1, 'n', 
 script=$RUN/limits-connections.sql
 cat >"$script" <<'SQL'
 \set entity random(1, 100000)
-SELECT eav.ingest(format('{"tenant_id":1,"entity_id":%s,"attributes":{"n":%s}}', :entity::int, :client_id::int));
+SELECT pg_advisory_xact_lock_shared(7), eav.ingest(format('{"tenant_id":1,"entity_id":%s,"attributes":{"n":%s}}', :entity::int, :client_id::int));
 SQL
+# None begins before all of them are there: somebody has the lock that each of them wants.
+coproc gate { q_script; }
+gate_end=${gate[1]}
+echo 'SELECT pg_advisory_lock(7);' >&"$gate_end"
+wait_for 30 "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory')"
 watch "$(worker_pid)"
 log=$RUN/limits-connections.log
 as_server_user env PGHOST="$PGHOST" PGPORT="$PGPORT" PGUSER="$PGUSER" "$bin/pgbench" -n -c "$clients" -j 2 -t $calls -M prepared -f "$script" "$PGDATABASE" >"$log" 2>&1 &
 load=$!
-# All of them connect before the first begins; it takes the longest of all.
-connected="FROM pg_stat_activity WHERE application_name = 'pgbench'"
-wait_for 300 "SELECT count(*) = $clients $connected AND query LIKE '%ingest%'"
-one=$(q "SELECT pid $connected LIMIT 1")
-note 'connections at once' "$(q "SELECT count(*) $connected")"
+waiting="FROM pg_stat_activity WHERE application_name = 'pgbench' AND wait_event = 'advisory'"
+wait_for 300 "SELECT count(*) = $clients $waiting"
+note 'connections at once' "$(q "SELECT count(*) $waiting")"
+exec {gate_end}>&-
+sleep 1
+one=$(q "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench' ORDER BY query_start DESC LIMIT 1")
 note 'memory of a backend' "$(own_memory "$one") MB of its own"
 wait $load || wrong "$(tail -n 5 "$log")"
 sent=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$log")

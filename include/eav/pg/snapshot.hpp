@@ -14,4 +14,7 @@ core::SnapshotView view_of(Snapshot snapshot);
 core::SnapshotView view_of_datum(Datum pg_snapshot);
 Datum datum_of(const core::SnapshotView& view);
 
+// Whether the transaction with this id, of 64 bits, has ended.
+bool has_ended(uint64 xid);
+
 }  // namespace eav::pg

@@ -8,8 +8,12 @@ namespace eav::rollup {
 
 // Each takes the turn, which it holds until the end of the transaction, and returns the number of
 // rows it worked on. With OnLock::skip nothing happens while another transaction has it.
-int64 merge(pg::OnLock on_lock);
+int64 merge();
 int64 expire(pg::OnLock on_lock);
 int64 rebuild();
+
+// A part of what is pending, for the worker; nothing happens while another transaction has the
+// turn. Whether there is more.
+bool merge_part();
 
 }  // namespace eav::rollup

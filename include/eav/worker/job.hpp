@@ -18,6 +18,8 @@ void begin(const char* activity);
 // another version.
 void begin_as_owner(const char* table, const char* activity);
 void end();
+// How many of them have committed with an id, as pg::completed_transactions() counts.
+uint64 own_transactions();
 
 // Within a transaction: ends the process when the database has no extension.
 void leave_if_not_needed();

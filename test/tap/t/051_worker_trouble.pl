@@ -266,6 +266,21 @@ foreach (1 .. 10)
 	last if $before eq $after;
 }
 is($after, $before, 'an idle worker uses no transaction id and writes no WAL');
+
+# A commit beside work of the worker that comes to nothing is not taken for that work: heartbeats
+# wait for a lock, and nothing else happens.
+$node->set('eav.heartbeat_interval' => '20ms');
+my $locker = $node->session;
+$locker->query_safe('BEGIN; LOCK TABLE eav.replication_heartbeat');
+foreach my $round (1 .. 5)
+{
+	$watch->query_safe(q{SELECT pg_sleep(1.5)});
+	my $sent = $node->ask('SELECT count(*) FROM eav.entity_values_ts');
+	feed(1);
+	ok($node->wait_for("SELECT count(*) > $sent FROM eav.entity_values_ts"), "a lone commit is flushed, round $round");
+}
+$locker->query_safe('COMMIT');
+$locker->quit;
 $watch->quit;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal 11/, 'the log tells of no crash');
 

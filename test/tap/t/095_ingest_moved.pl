@@ -55,5 +55,19 @@ is($control->ask("SELECT eav.wait_flushed($ticket, '0')"), 'f', 'moved values ar
 $node->ask('DROP FUNCTION refuse CASCADE');
 is($control->ask("SELECT eav.wait_flushed($ticket, '30s')"), 't', 'until they are');
 is($node->ask('SELECT count(*) FROM eav.entity_values_ts'), 10, 'in history');
+
+# A transaction that is inside stays so while a worker leaves, and its next call goes to the ring as
+# well. Its ticket is one of the present, whenever the next worker comes.
+my $producer = $node->client;
+$producer->ask('BEGIN');
+$producer->ask(EavCluster::ingest_numbers(11, 12));
+$pid = $node->worker_pid;
+$node->ask("SELECT pg_terminate_backend($pid)");
+EavCluster::wait_until('no worker runs', sub { ($control->ask('SELECT eav._worker_pid()') // '') eq '' });
+$ticket = $producer->ask(EavCluster::ingest_numbers(13, 15));
+is($ticket % 2, 0, 'the second call finds the ring, too');
+$producer->ask('COMMIT');
+is($control->ask("SELECT eav.wait_flushed($ticket, '30s')"), 't', 'its ticket says when the values are flushed');
+is($node->ask('SELECT count(*) FROM eav.entity_values_ts'), 15, 'and they are');
 $node->stop;
 done_testing();

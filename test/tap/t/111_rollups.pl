@@ -153,8 +153,42 @@ send_values(1000);
 ok($node->wait_for($in_history, $number), 'flushes go on while he stays');
 $holder->query_safe('COMMIT');
 is($node->ask($counted), $number, 'his value is counted');
-$session->quit;
 $holder->quit;
+
+# Much is merged in parts, with flushes between them: a value that arrives during the first part,
+# which waits for it, is in history while much is still to be merged.
+$node->ask(q{
+	CREATE TABLE part (number serial, has_new_value bool, pending bigint);
+	CREATE FUNCTION note_part() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		WHILE NOT EXISTS (SELECT FROM public.part)
+			AND NOT EXISTS (SELECT FROM eav.entity_values_ingest WHERE entity_id = 98765) LOOP
+			PERFORM pg_sleep(0.01);
+		END LOOP;
+		INSERT INTO public.part (has_new_value, pending) VALUES (
+			EXISTS (SELECT FROM eav.entity_values_ts WHERE tenant_id = 1 AND entity_id = 98765),
+			(SELECT count(*) FROM eav.rollup_pending));
+		RETURN NULL;
+	END$$});
+foreach (1 .. 80)
+{
+	$session->query_safe($write);
+	$session->query_safe('SELECT eav.stage_flush()');
+	$number += 2000;
+}
+$node->ask(q{CREATE TRIGGER part AFTER INSERT ON eav.attribute_rollups FOR EACH STATEMENT EXECUTE FUNCTION note_part()});
+my $notes = $session->query_safe('SELECT count(*) FROM eav.rollup_pending');
+cmp_ok($notes, '>', 150_000, "$notes rows are to be merged");
+$node->ask(q{ALTER SYSTEM SET eav.rollup_interval = 20});
+$node->ask('SELECT pg_reload_conf()');
+ok($node->wait_for(q{SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'}), 'a part is being merged');
+$session->query_safe(q{
+	INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value_int) VALUES (1, 98765, 'many1', 9)});
+$number++;
+all_counted('much at once');
+$node->ask('DROP TRIGGER part ON eav.attribute_rollups');
+is($node->ask('SELECT has_new_value FROM part WHERE number = 1'), 'f', 'the value was not there in the first part');
+is($node->ask('SELECT bool_or(has_new_value) FROM part WHERE pending > 5000'), 't', 'and it was before the last');
+$session->quit;
 
 is($node->ask("SELECT ($counted) = ($in_history)"), 't', 'in the end as well');
 my $sums = q{SELECT md5(string_agg(r::text, ',' ORDER BY r::text)) FROM (
