@@ -86,10 +86,10 @@ BEGIN
             IF unknown IS NOT NULL THEN
                 RAISE invalid_parameter_value
                     USING MESSAGE = format('"%s" is no column of a staged row', unknown);
-            ELSIF reject.payload ? lost AND NOT correction ?| ARRAY['value', 'value_text'] THEN
+            ELSIF reject.payload ? lost AND NOT correction ?| ARRAY['value', 'value_text', 'value_json'] THEN
                 RAISE invalid_parameter_value
-                    USING MESSAGE = 'its text was too long to be kept whole, and the correction'
-                                    ' has no value or value_text';
+                    USING MESSAGE = 'it was too large to be kept whole, and the correction'
+                                    ' has no value, value_text or value_json';
             END IF;
             -- What the row leaves out gets the default of its column, as in an INSERT.
             staged := NULL;

@@ -1,5 +1,7 @@
 #include "eav/ingest/rejects.hpp"
 
+#include <algorithm>
+
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/input.hpp"
 #include "eav/pg/jsonb.hpp"
@@ -7,13 +9,24 @@
 #include "eav/pg/subtransaction.hpp"
 #include "eav/settings.hpp"
 
+extern "C" {
+#include <mb/pg_wchar.h>
+}
+
 namespace eav::ingest {
 
 namespace {
 
-// One INSERT takes at most this many rows and, but for its last row, this much payload.
+// One INSERT takes at most this many rows and, but for its last row, this much payload: an array
+// holds less than 1 GB, however large the memory is.
 constexpr std::size_t piece_rows = 2000;
-Size piece_bytes() { return static_cast<Size>(settings.flush_memory) * 1024 / 8; }
+constexpr Size most_piece_bytes = Size{256} * 1024 * 1024;
+Size piece_bytes() {
+  return std::min(static_cast<Size>(settings.flush_memory) * 1024 / 8, most_piece_bytes);
+}
+
+// A reason may be the message of a trigger, and so of any length.
+constexpr int max_reason_bytes = 4096;
 
 struct Piece {
   Datum tenants[piece_rows];
@@ -50,20 +63,44 @@ int64 write_piece(Piece& piece) {
   return static_cast<int64>(SPI_processed);
 }
 
-// An event as it came: as JSON, or as text when jsonb cannot hold it (numbers out of its range).
-Jsonb* event_payload(const core::EventReader::Reject& event) {
-  char* const raw = pnstrdup(event.event.data(), event.event.size());
+// As JSON, or as text when jsonb cannot hold it (numbers out of its range), or so much of it that
+// no room is left around it.
+JsonbValue event_value(char* text, std::size_t size) {
   Datum json = 0;
-  const bool fits = pg::try_input(raw, JSONBOID, json) == nullptr;
-  if (!fits) {
-    JsonbValue string;
-    string.type = jbvString;
-    string.val.string.val = raw;
-    string.val.string.len = static_cast<int>(event.event.size());
-    json = JsonbPGetDatum(JsonbValueToJsonb(&string));
+  if (pg::try_input(text, JSONBOID, json) == nullptr &&
+      VARSIZE(DatumGetPointer(json)) <= max_kept_bytes) {
+    return pg::json_value(DatumGetJsonbP(json));
   }
-  return pg::object_of({{"event", pg::json_value(DatumGetJsonbP(json))},
-                        {"position", pg::integer_value(event.position)}});
+  JsonbValue string;
+  string.type = jbvString;
+  string.val.string.val = text;
+  string.val.string.len = static_cast<int>(size);
+  return string;
+}
+
+// The event as it came; of a very large one the beginning.
+Jsonb* event_payload(const core::EventReader::Reject& event) {
+  const char* const text = event.event.data();
+  const std::size_t size = event.event.size();
+  const JsonbValue position = pg::integer_value(event.position);
+  if (size <= max_kept_bytes) {
+    return pg::object_of(
+        {{"event", event_value(pnstrdup(text, size), size)}, {"position", position}});
+  }
+  JsonbValue beginning;
+  beginning.type = jbvString;
+  beginning.val.string.val = const_cast<char*>(text);
+  beginning.val.string.len = pg_mbcliplen(text, static_cast<int>(size), max_kept_bytes);
+  JsonbValue truncated;
+  truncated.type = jbvBool;
+  truncated.val.boolean = true;
+  return pg::object_of({{"event", beginning}, {"position", position}, {"truncated", truncated}});
+}
+
+Datum reason_text(const char* reason) {
+  const auto length = static_cast<int>(strlen(reason));
+  return PointerGetDatum(
+      cstring_to_text_with_len(reason, pg_mbcliplen(reason, length, max_reason_bytes)));
 }
 
 Jsonb* reject_payload(const RejectedRow& reject) {
@@ -117,7 +154,7 @@ int64 write_rejects(const Rejects& rejects) {
     Jsonb* const payload = reject_payload(reject);
     piece->tenants[piece->rows] = tenant_of(reject, piece->no_tenant[piece->rows]);
     piece->states[piece->rows] = CStringGetTextDatum(pg::sqlstate_text(reject.rejection.sqlstate));
-    piece->reasons[piece->rows] = CStringGetTextDatum(reject.rejection.reason);
+    piece->reasons[piece->rows] = reason_text(reject.rejection.reason);
     piece->payloads[piece->rows] = JsonbPGetDatum(payload);
     piece->rows += 1;
     piece->bytes += VARSIZE(payload);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "eav/core/event.hpp"
 #include "eav/pg/jsonb.hpp"
 #include "eav/settings.hpp"
 
@@ -17,8 +18,8 @@ using core::DataType;
 
 namespace {
 
-// Text longer than this is cut in the payload of a reject; jsonb cannot hold much more.
-constexpr std::size_t max_payload_text = std::size_t{64} * 1024 * 1024;
+// Of a name; those that are right are much shorter.
+constexpr Size max_kept_name = Size{64} * 1024;
 
 struct Fields {
   std::array<Datum, column_count_staged> values;
@@ -73,6 +74,9 @@ Value typed_value(Datum datum, Column column) {
 
 const text* text_of(Datum datum) { return DatumGetTextPP(datum); }
 
+// Of a varlena, once it is unpacked.
+Size size_of(Datum datum) { return toast_raw_datum_size(datum) - VARHDRSZ; }
+
 bool is_varlena(Column column) { return column >= column_value_text; }
 
 Rejection read_value(const Fields& fields, StagedRow& row) {
@@ -101,7 +105,7 @@ Rejection read_value(const Fields& fields, StagedRow& row) {
     return {};
   }
   if (is_varlena(set)) {
-    const Size bytes = toast_raw_datum_size(fields[set]) - VARHDRSZ;
+    const Size bytes = size_of(fields[set]);
     if (bytes > static_cast<Size>(settings.max_value_bytes)) {
       return {ERRCODE_PROGRAM_LIMIT_EXCEEDED,
               psprintf("value has %zu bytes, the limit is %d", bytes, settings.max_value_bytes)};
@@ -115,15 +119,20 @@ Rejection read_value(const Fields& fields, StagedRow& row) {
   return {};
 }
 
-Rejection check_name(const text* name, const char* of_what) {
-  switch (core::check_name(view_of(name))) {
+Rejection check_name(Datum name, const char* of_what) {
+  // One of any size is not unpacked for it.
+  const Size size = size_of(name);
+  const core::NameStatus status = size > core::max_name_bytes
+                                      ? core::NameStatus::too_long
+                                      : core::check_name(view_of(text_of(name)));
+  switch (status) {
     case core::NameStatus::ok:
       return {};
     case core::NameStatus::empty:
       return {ERRCODE_INVALID_NAME, psprintf("%s is empty", of_what)};
     case core::NameStatus::too_long:
-      return {ERRCODE_INVALID_NAME, psprintf("%s has %zu bytes, the limit is %zu", of_what,
-                                             view_of(name).size(), core::max_name_bytes)};
+      return {ERRCODE_INVALID_NAME,
+              psprintf("%s has %zu bytes, the limit is %zu", of_what, size, core::max_name_bytes)};
     case core::NameStatus::control_character:
       return {ERRCODE_INVALID_NAME, psprintf("%s has a control character", of_what)};
   }
@@ -138,7 +147,7 @@ Rejection check_reference(const Fields& fields, Column id, Column name, const ch
             psprintf(fields.has(id) ? "both %s and %s are set" : "neither %s nor %s is set",
                      id_text, name_text)};
   }
-  return fields.has(name) ? check_name(text_of(fields[name]), name_text) : Rejection{};
+  return fields.has(name) ? check_name(fields[name], name_text) : Rejection{};
 }
 
 Rejection read_times(const Fields& fields, TimestampTz now, StagedRow& row) {
@@ -157,7 +166,42 @@ Rejection read_times(const Fields& fields, TimestampTz now, StagedRow& row) {
   return {};
 }
 
-JsonbValue payload_member(Datum datum, Column column, bool& cut) {
+// What the payload of a reject may still keep of its values, and whether anything was too much.
+struct Room {
+  Size bytes = max_kept_bytes;
+  bool is_exceeded = false;
+};
+
+// What is beyond is not unpacked either.
+JsonbValue text_within(Datum datum, Size most, Room& room) {
+  if (size_of(datum) <= most) {
+    return pg::jsonb_of(typed_value(datum, column_value_text));
+  }
+  room.is_exceeded = true;
+  // The last character may go beyond.
+  Value value = typed_value(PointerGetDatum(PG_DETOAST_DATUM_SLICE(
+                                datum, 0, static_cast<int32>(most) + MAX_MULTIBYTE_CHAR_LEN)),
+                            column_value_text);
+  JsonbValue member = pg::jsonb_of(value);
+  member.val.string.len =
+      pg_mbcliplen(member.val.string.val, member.val.string.len, static_cast<int>(most));
+  return member;
+}
+
+// JSON cannot be cut. None when there is too much of it, or when it is nested more deeply than a
+// stack is sure to allow for whoever makes jsonb of it again.
+std::optional<JsonbValue> json_within(Datum datum, Room& room) {
+  if (size_of(datum) <= room.bytes) {
+    const Value value = typed_value(datum, column_value_json);
+    if (!pg::is_deeper(DatumGetJsonbP(value.datum), core::max_json_depth)) {
+      return pg::jsonb_of(value);
+    }
+  }
+  room.is_exceeded = true;
+  return std::nullopt;
+}
+
+std::optional<JsonbValue> payload_member(Datum datum, Column column, Room& room) {
   Value value;
   value.cleared = false;
   switch (column) {
@@ -172,17 +216,24 @@ JsonbValue payload_member(Datum datum, Column column, bool& cut) {
       return pg::jsonb_of(typed_value(datum, column_value_int));
     case column_observed_at:
       return pg::jsonb_of(typed_value(datum, column_value_time));
+    case column_entity:
+    case column_attribute:
+      // Not out of the same room: by its names it is told whose the values are.
+      return text_within(datum, max_kept_name, room);
+    case column_value_text:
+    case column_value: {
+      const JsonbValue member = text_within(datum, room.bytes, room);
+      room.bytes -= member.val.string.len;
+      return member;
+    }
+    case column_value_json: {
+      const std::optional<JsonbValue> member = json_within(datum, room);
+      room.bytes -= member ? size_of(datum) : 0;
+      return member;
+    }
     default:
-      value = typed_value(datum, column);
+      return pg::jsonb_of(typed_value(datum, column));
   }
-  JsonbValue member = pg::jsonb_of(value);
-  if (value.type == DataType::text &&
-      view_of(DatumGetTextPP(value.datum)).size() > max_payload_text) {
-    cut = true;
-    member.val.string.len =
-        pg_mbcliplen(member.val.string.val, member.val.string.len, max_payload_text);
-  }
-  return member;
 }
 
 void push(JsonbParseState** state, const char* name, JsonbValue member) {
@@ -325,17 +376,19 @@ int64 backlog_id_of(const StagedRow& row, TupleDesc description) {
 Jsonb* payload_of(HeapTuple tuple, TupleDesc description) {
   const Fields fields(tuple, description);
   JsonbParseState* state = nullptr;
-  bool cut = false;
+  Room room;
   pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
   for (int i = column_cleared; i <= column_count; ++i) {
     const auto column = static_cast<Column>(i);
     const bool unset_flag = column == column_cleared && !DatumGetBool(fields[column]);
-    if (fields.has(column) && !unset_flag) {
-      push(&state, NameStr(TupleDescAttr(description, i - 1)->attname),
-           payload_member(fields[column], column, cut));
+    if (!fields.has(column) || unset_flag) {
+      continue;
+    }
+    if (const auto member = payload_member(fields[column], column, room)) {
+      push(&state, NameStr(TupleDescAttr(description, i - 1)->attname), *member);
     }
   }
-  if (cut) {
+  if (room.is_exceeded) {
     JsonbValue yes;
     yes.type = jbvBool;
     yes.val.boolean = true;

@@ -102,6 +102,29 @@ JsonbValue json_value(Jsonb* json) {
   return result;
 }
 
+bool is_deeper(Jsonb* json, std::size_t most) {
+  std::size_t depth = 0;
+  JsonbIterator* iterator = JsonbIteratorInit(&json->root);
+  JsonbValue ignored;
+  while (depth <= most) {
+    switch (JsonbIteratorNext(&iterator, &ignored, false)) {
+      case WJB_BEGIN_ARRAY:
+      case WJB_BEGIN_OBJECT:
+        ++depth;
+        break;
+      case WJB_END_ARRAY:
+      case WJB_END_OBJECT:
+        --depth;
+        break;
+      case WJB_DONE:
+        return false;
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
 JsonbValue integer_value(int64 number) { return numeric_value(int64_to_numeric(number)); }
 
 Jsonb* object_of(std::initializer_list<std::pair<const char*, JsonbValue>> members) {

@@ -99,7 +99,13 @@ HeapTuple tuple_of(const StagedRow& row, TupleDesc description);
 
 int64 backlog_id_of(const StagedRow& row, TupleDesc description);
 
-// The columns that were set, as a JSON object: what ingest_rejects keeps.
+// How much of its values, or of an event, the payload of a reject keeps. No value that
+// eav.max_value_bytes can allow is larger, and jsonb holds four times as much.
+constexpr Size max_kept_bytes = Size{64} * 1024 * 1024;
+
+// The columns that were set, as a JSON object: what ingest_rejects keeps. Made of any row, whatever
+// is in it: an error here would stop all flushes. What is too much is cut or left out, and
+// "truncated" says so.
 Jsonb* payload_of(HeapTuple tuple, TupleDesc description);
 
 inline std::string_view view_of(const text* string) {

@@ -25,6 +25,10 @@ JsonbValue jsonb_of(const ingest::Value& value);
 JsonbValue integer_value(int64 number);
 JsonbValue json_value(Jsonb* json);
 
+// Whether arrays and objects are nested more deeply than that. Needs no stack, as making jsonb
+// does.
+bool is_deeper(Jsonb* json, std::size_t most);
+
 // An object of members with distinct names.
 Jsonb* object_of(std::initializer_list<std::pair<const char*, JsonbValue>> members);
 

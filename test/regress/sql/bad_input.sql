@@ -192,8 +192,45 @@ SELECT flushed, rejected FROM eav.stage_flush();
 SELECT (SELECT count(*) FROM eav.entity_values_ts WHERE tenant_id IN (8002, 8003, 8999))
        + (SELECT count(*) FROM eav.ingest_rejects)
        = 2 * (SELECT count(*) FROM bad) + 1 + 3 + 1 + 11 + 101;
+
+-- A reject can be written whatever it is of. jsonb holds less than 256 MB, and is nested as deeply as
+-- the stack of who makes it allows.
+TRUNCATE eav.ingest_rejects;
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_text, value_json, value)
+VALUES (8002, repeat('a', 67108864), repeat('b', 67108864), repeat('c', 67108864), '[1]',
+        repeat('d', 67108864)),
+       (8002, repeat('e', 65535) || 'ä', 'a_text', 'whole', NULL, NULL),
+       (8002, 'large json', 'a_text', NULL, to_jsonb(repeat('f', 67108864 + 1)), 'whole');
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value_json)
+SELECT 8002, format('%s deep', depth), 'a_int', (repeat('[', depth) || repeat(']', depth))::jsonb
+FROM unnest('{64,65}'::integer[]) AS depth;
+SELECT flushed, rejected FROM eav.stage_flush();
+SELECT sqlstate, reason, (SELECT string_agg(format('%s %s', key, length(value)), ', ' ORDER BY key)
+                          FROM jsonb_each_text(payload) WHERE key NOT IN ('tenant_id', 'observed_at'))
+FROM eav.ingest_rejects ORDER BY reject_id;
+-- So can a reason, which may be a text from a trigger of the user's.
+CREATE FUNCTION at_length() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION SQLSTATE 'UU666' USING MESSAGE = repeat('ä', 5000);
+END
+$$;
+CREATE TRIGGER at_length BEFORE INSERT ON eav.entity_values_ts
+    FOR EACH ROW WHEN (NEW.value_int = 666) EXECUTE FUNCTION at_length();
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (8002, 'evil', 'a_int', 666);
+SELECT flushed, rejected FROM eav.stage_flush();
+SELECT sqlstate, length(reason) FROM eav.ingest_rejects WHERE payload ->> 'entity' = 'evil';
+DROP TRIGGER at_length ON eav.entity_values_ts;
+-- What is not whole is not replayed without a value.
+SET client_min_messages = error;
+SELECT eav.replay_rejects();
+RESET client_min_messages;
+SELECT eav.replay_rejects(correction => '{"entity": "corrected", "attribute": "a_json", "value": null,
+                                          "value_text": null, "value_json": [1]}');
+SELECT flushed, rejected FROM eav.stage_flush();
+
 TRUNCATE eav.ingest_rejects;
 DROP VIEW rejected;
+DROP FUNCTION at_length;
 DROP TABLE bad;
 DROP PROCEDURE stage_bad;
 DROP FUNCTION no_666;
