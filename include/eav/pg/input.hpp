@@ -6,7 +6,7 @@
 namespace eav::pg {
 
 // Null when text is a value of the type, which goes to result; otherwise the error, with the
-// transaction unharmed. From PostgreSQL 16 on without a subtransaction.
+// transaction unharmed. From PostgreSQL 16 on without a subtransaction, but for jsonb.
 const ErrorData* try_input(char* text, Oid type, Datum& result);
 
 }  // namespace eav::pg

@@ -228,6 +228,17 @@ SELECT eav.replay_rejects(correction => '{"entity": "corrected", "attribute": "a
                                           "value_text": null, "value_json": [1]}');
 SELECT flushed, rejected FROM eav.stage_flush();
 
+
+-- Nested more deeply than the stack allows: no JSON for an attribute that is, text for a new one.
+TRUNCATE eav.ingest_rejects;
+RESET eav.auto_register;
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value)
+SELECT 8002, 'nested', attribute, repeat('[', 100000)
+FROM unnest('{a_json,a_nested}'::text[]) AS attribute;
+SELECT flushed, rejected FROM eav.stage_flush();
+SELECT sqlstate, reason, payload ->> 'attribute' FROM eav.ingest_rejects;
+SELECT data_type, length(value) FROM eav.entity_values
+WHERE tenant_id = 8002 AND attribute_name = 'a_nested';
 TRUNCATE eav.ingest_rejects;
 DROP VIEW rejected;
 DROP FUNCTION at_length;
