@@ -31,6 +31,7 @@
 
 #include <unordered_map>
 
+#include "eav/flush/alone.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
 #include "eav/flush/piece_size.hpp"
@@ -477,5 +478,8 @@ EAV_FUNCTION(eav_move_attributes) {
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_entities must be at least 1"),
              errhint("Leave it out to get its default.")));
   }
-  PG_RETURN_INT32(eav::attributes::move_batch(PG_GETARG_INT32(0)));
+  int left = 0;
+  eav::flush::run_alone("a move of attributes",
+                        [&] { left = eav::attributes::move_batch(PG_GETARG_INT32(0)); });
+  PG_RETURN_INT32(left);
 }

@@ -18,6 +18,7 @@
 #include <algorithm>
 
 #include "eav/core/piece_plan.hpp"
+#include "eav/flush/alone.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/backlog.hpp"
 #include "eav/flush/piece_size.hpp"
@@ -50,7 +51,6 @@ namespace {
 constexpr uint64 least_row_bytes = 52;
 
 bool left_more = false;
-bool is_running = false;
 
 // What a flush carries from piece to piece. Plain memory.
 struct Run {
@@ -515,21 +515,8 @@ FlushResult run_flush(int64 max_values, Note note) {
 }  // namespace
 
 FlushResult flush(int64 max_values, Note note) {
-  if (is_running) {
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("a flush cannot run inside another flush"),
-             errhint("A trigger on the tables of eav_ext must not call eav.stage_flush().")));
-  }
   FlushResult result;
-  is_running = true;
-  PG_TRY();
-  {
-    result = pg::guarded([&] { return run_flush(max_values, note); });
-  }
-  PG_FINALLY();
-  { is_running = false; }
-  PG_END_TRY();
+  run_alone("a flush", [&] { result = run_flush(max_values, note); });
   left_more = result.has_more;
   return result;
 }

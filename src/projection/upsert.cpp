@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "eav/access/tenant.hpp"
+#include "eav/flush/alone.hpp"
 #include "eav/flush/apply.hpp"
 #include "eav/flush/flush.hpp"
 #include "eav/flush/registry.hpp"
@@ -259,7 +260,9 @@ EAV_FUNCTION(eav_upsert_hot_attributes) {
   }
   Datum document = 0;
   eav::pg::as_owner(eav::pg::relation_oid("entity_jsonb"), [&] {
-    document = eav::projection::upsert(tenant_id, PG_GETARG_INT64(1), attributes, observed_at);
+    eav::flush::run_alone("eav.upsert_hot_attributes()", [&] {
+      document = eav::projection::upsert(tenant_id, PG_GETARG_INT64(1), attributes, observed_at);
+    });
   });
   PG_RETURN_DATUM(document);
 }

@@ -45,7 +45,8 @@ struct AttributeId {
 
 namespace registry {
 
-// Call once per batch, before anything else: drops what has become stale.
+// Call once per batch, before anything else: drops what has become stale. Within run_alone() of
+// flush/alone.hpp, as nothing may be in use.
 void refresh();
 
 bool has_tenant(int64 tenant_id);

@@ -124,5 +124,61 @@ SELECT * FROM stored(10);
 SELECT count(*), count(DISTINCT value) FROM history WHERE entity_id = 10;
 SELECT error_of('SELECT eav.projection_versions(''\x02'')');
 SELECT count(*) FROM eav.projection_versions('\x');
+-- A trigger cannot upsert in the middle of a flush or of another upsert, which would lose what they work
+-- with.
+CREATE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM eav.upsert_hot_attributes(NEW.tenant_id, NEW.entity_id, '{"derived": 1}');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER derive AFTER INSERT ON eav.entities
+    FOR EACH ROW WHEN (NEW.tenant_id = 8004) EXECUTE FUNCTION derive();
+INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value)
+SELECT 8004, 'deriving', 'new ' || n, n FROM generate_series(1, 100) AS n;
+SELECT error_of('SELECT eav.stage_flush()');
+SELECT error_in($$8004, 11, '{"newer": 1}'$$);
+CREATE OR REPLACE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM eav.move_attributes(); RETURN NULL; END';
+SELECT error_of('SELECT eav.stage_flush()');
+-- It can stage values.
+CREATE OR REPLACE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value)
+    VALUES (NEW.tenant_id, NEW.entity_id, 'derived', 1);
+    RETURN NULL;
+END
+$$;
+SELECT upsert('{"newer": 1}', entity_id => 11);
+SELECT flushed FROM eav.stage_flush();
+SELECT flushed FROM eav.stage_flush();
+SELECT count(*), count(*) FILTER (WHERE attribute_name = 'derived'), sum(value::integer)
+FROM eav.entity_values
+WHERE tenant_id = 8004 AND (external_id = 'deriving' OR entity_id = 11);
+DROP TRIGGER derive ON eav.entities;
+-- It may catch the error; what is being written goes on, at the first attempt.
+CREATE SEQUENCE calls;
+CREATE OR REPLACE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.value_int = 2 THEN
+        RAISE EXCEPTION 'not this one';
+    END IF;
+    PERFORM nextval('public.calls');
+    BEGIN
+        PERFORM eav.upsert_hot_attributes(8004, 12, '{"a_int": 2}');
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER derive BEFORE INSERT ON eav.entity_values_ts
+    FOR EACH ROW WHEN (NEW.tenant_id = 8004) EXECUTE FUNCTION derive();
+INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value)
+SELECT 8004, 12, 'a_text', repeat(md5(n::text), 5) FROM generate_series(1, 1000) AS n;
+SELECT flushed FROM eav.stage_flush();
+SELECT count(DISTINCT value_text), (SELECT last_value FROM calls) FROM eav.entity_values_ts
+WHERE tenant_id = 8004 AND entity_id = 12;
+DROP TRIGGER derive ON eav.entity_values_ts;
+DROP SEQUENCE calls;
 DROP VIEW history;
-DROP FUNCTION upsert, stored, error_in;
+DROP FUNCTION upsert, stored, error_in, derive;
