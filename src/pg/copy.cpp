@@ -14,8 +14,8 @@ namespace {
 constexpr char signature[] = "PGCOPY\n\377\r\n";  // its terminating zero belongs to it
 constexpr int buffered_bytes = 64 * 1024;
 
-// What feeds the COPY that is running. The server passes no argument to a data source, so it
-// is found here; a COPY inside a trigger of a COPY gets its own and puts the outer one back.
+// What feeds the COPY that is running. The server passes no argument to a data source, so it is
+// found here.
 struct Source {
   NextRow next;
   void* state;
@@ -89,7 +89,6 @@ uint64 copy_into(Relation relation, List* columns, NextRow next, void* state) {
   appendBinaryStringInfoNT(&source.buffer, reinterpret_cast<const char*>(flags_and_extension),
                            sizeof(flags_and_extension));
 
-  Source* const outer = current;
   current = &source;
   ParseState* const parse = make_parsestate(nullptr);
   addRangeTableEntryForRelation(parse, relation, RowExclusiveLock, nullptr, false, false);
@@ -100,7 +99,7 @@ uint64 copy_into(Relation relation, List* columns, NextRow next, void* state) {
   const uint64 rows = CopyFrom(copy);
   EndCopyFrom(copy);
   free_parsestate(parse);
-  current = outer;
+  current = nullptr;
   return rows;
 }
 

@@ -27,7 +27,8 @@ class CopyRow {
 // Gives the next row, or false at the end. Must not throw: the server calls it.
 using NextRow = bool (*)(void* state, CopyRow& row);
 
-// columns: a list of String nodes. Returns the number of rows written.
+// columns: a list of String nodes. Returns the number of rows written. Not to be called again by a
+// trigger on the relation: who writes does so within run_alone() of flush/alone.hpp.
 uint64 copy_into(Relation relation, List* columns, NextRow next, void* state);
 
 }  // namespace eav::pg
