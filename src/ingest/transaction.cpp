@@ -19,7 +19,8 @@
 // Races accepted: a transaction that has used both ways may be flushed in two parts, staging
 // first, when a flush takes its snapshot between the end of the transaction and the push. Its
 // values are all flushed; which of two different values for the same attribute and observed_at
-// wins is then decided the other way round.
+// wins is then decided the other way round. So it may be between values that a worker has moved
+// from the ring to staging, under its own transaction id, and rows that were staged after them.
 #include "eav/ingest/transaction.hpp"
 
 #include <bit>
