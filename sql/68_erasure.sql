@@ -14,8 +14,9 @@
 --              with its progress in one transaction. What a slice takes away from sums goes to
 --              rollup_pending in the same transaction, as what is written does.
 --   writers    What is noted as waiting still has to end: then rows and history once more.
---   rollups    Least and greatest values and times are no sums: those of the attributes that the
---              entity had are computed anew from the history that remains.
+--   rollups    Least and greatest values and times are no sums: in the hours and days that the entity
+--              had values in, those that may have been its own are computed anew from the history
+--              that remains. The others stay: history may have expired since.
 --   rest       Rows again, for a move may have brought some back; staged rows that were flushed.
 --   rejects    What mentions the subject.
 --   stats      The materialized view is computed anew.
@@ -65,14 +66,18 @@ COMMENT ON TABLE eav.erasures IS 'One row per erasure that is under way: whom it
 CREATE TRIGGER registry_changed AFTER INSERT ON eav.erasures
     FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
 
-CREATE TABLE eav.erasure_attributes (
+CREATE TABLE eav.erasure_hours (
     erasure_id bigint NOT NULL,
     attribute_id integer NOT NULL,
-    first_bucket timestamptz NOT NULL,
-    last_bucket timestamptz NOT NULL,
-    PRIMARY KEY (erasure_id, attribute_id)
+    bucket timestamptz NOT NULL,
+    min_value numeric,
+    max_value numeric,
+    first_observed_at timestamptz NOT NULL,
+    last_observed_at timestamptz NOT NULL,
+    last_ingested_at timestamptz NOT NULL,
+    PRIMARY KEY (erasure_id, attribute_id, bucket)
 );
-COMMENT ON TABLE eav.erasure_attributes IS 'Attributes of which an erasure under way has taken values out of history, and the first and last hour of those: where rollups have to be computed anew.';
+COMMENT ON TABLE eav.erasure_hours IS 'Attributes and hours of which an erasure under way has taken values out of history, with the least and greatest of what it took: where rollups may have to be computed anew.';
 
 CREATE SEQUENCE eav.audit_log_seq;
 CREATE TABLE eav.audit_log (

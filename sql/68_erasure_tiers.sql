@@ -184,6 +184,8 @@ BEGIN
         count(*) FILTER (WHERE NOT is_set) AS cleared_count,
         count(*) FILTER (WHERE eav._is_summed(any_number)) AS number_count,
         sum(any_number) FILTER (WHERE eav._is_summed(any_number)) AS sum_value,
+        min(any_number) FILTER (WHERE eav._is_summed(any_number)) AS min_value,
+        max(any_number) FILTER (WHERE eav._is_summed(any_number)) AS max_value,
         min(observed_at) AS first_observed_at, max(observed_at) AS last_observed_at,
         max(ingested_at) AS last_ingested_at
         FROM gone WHERE $2 IS NOT NULL AND isfinite(observed_at) GROUP BY 1, 2),
@@ -192,11 +194,15 @@ BEGIN
         last_observed_at, last_ingested_at)
         SELECT $1, attribute_id, bucket, -value_count, -cleared_count, -number_count, 0,
         -sum_value, first_observed_at, last_observed_at, last_ingested_at FROM summed),
-        touched AS (INSERT INTO eav.erasure_attributes AS t
-        SELECT $7, attribute_id, min(bucket), max(bucket) FROM summed GROUP BY attribute_id
-        ON CONFLICT (erasure_id, attribute_id) DO UPDATE
-        SET first_bucket = least(t.first_bucket, EXCLUDED.first_bucket),
-        last_bucket = greatest(t.last_bucket, EXCLUDED.last_bucket))
+        touched AS (INSERT INTO eav.erasure_hours AS t
+        SELECT $7, attribute_id, bucket, min_value, max_value, first_observed_at,
+        last_observed_at, last_ingested_at FROM summed
+        ON CONFLICT (erasure_id, attribute_id, bucket) DO UPDATE
+        SET min_value = least(t.min_value, EXCLUDED.min_value),
+        max_value = greatest(t.max_value, EXCLUDED.max_value),
+        first_observed_at = least(t.first_observed_at, EXCLUDED.first_observed_at),
+        last_observed_at = greatest(t.last_observed_at, EXCLUDED.last_observed_at),
+        last_ingested_at = greatest(t.last_ingested_at, EXCLUDED.last_ingested_at))
         SELECT count(*) FROM gone
         $sql$, relation)
     INTO gone
@@ -217,7 +223,8 @@ $$;
 COMMENT ON FUNCTION eav._erase_history(eav.erasures, integer) IS 'Internal: removes what belongs to the subject among the next rows of history that its tenant has, in the order of the index.';
 
 -- Counts and sums are right already, values of dropped partitions included. Where history has all
--- that is counted, the sum is taken from there: one of floats does not come back exactly.
+-- that is counted, the sum is taken from there: one of floats does not come back exactly. A least
+-- value below all that the entity had there is of others, who may have it from dropped partitions.
 CREATE FUNCTION eav._erase_from_rollups(INOUT erasure eav.erasures, max_attributes integer)
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
@@ -226,60 +233,99 @@ CREATE FUNCTION eav._erase_from_rollups(INOUT erasure eav.erasures, max_attribut
 AS $$
 DECLARE
     ids integer[];
-    first_buckets timestamptz[];
-    last_buckets timestamptz[];
     first_day timestamptz;
     end_of_days timestamptz;
 BEGIN
-    WITH gone AS (
-        DELETE FROM eav.erasure_attributes WHERE ctid = ANY (ARRAY(
-            SELECT t.ctid FROM eav.erasure_attributes t
-            WHERE t.erasure_id = erasure.erasure_id ORDER BY t.attribute_id LIMIT max_attributes))
-        RETURNING *)
-    SELECT array_agg(g.attribute_id), array_agg(g.first_bucket), array_agg(g.last_bucket),
-           date_trunc('day', min(g.first_bucket), 'UTC'),
-           date_trunc('day', max(g.last_bucket), 'UTC') + interval '24 h'
-    INTO ids, first_buckets, last_buckets, first_day, end_of_days FROM gone g;
-    IF ids IS NULL THEN
+    ids := ARRAY(SELECT DISTINCT t.attribute_id FROM eav.erasure_hours t
+                 WHERE t.erasure_id = erasure.erasure_id ORDER BY t.attribute_id
+                 LIMIT max_attributes);
+    IF ids = '{}' THEN
         erasure.phase := 'rest';
         RETURN;
     END IF;
+    SELECT date_trunc('day', min(t.bucket), 'UTC'),
+           date_trunc('day', max(t.bucket), 'UTC') + interval '24 h'
+    INTO first_day, end_of_days FROM eav.erasure_hours t
+    WHERE t.erasure_id = erasure.erasure_id AND t.attribute_id = ANY (ids);
     PERFORM eav.merge_rollups();
     -- Of what nobody has any more nothing remains.
-    DELETE FROM eav.attribute_rollups r USING unnest(ids, first_buckets, last_buckets)
-        AS t (attribute_id, first_bucket, last_bucket)
-    WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = t.attribute_id
-      AND r.bucket BETWEEN t.first_bucket AND t.last_bucket
-      AND r.value_count + r.cleared_count <= 0;
+    DELETE FROM eav.attribute_rollups r USING eav.erasure_hours t
+    WHERE t.erasure_id = erasure.erasure_id AND t.attribute_id = ANY (ids)
+      AND r.tenant_id = erasure.tenant_id AND r.attribute_id = t.attribute_id
+      AND r.bucket = t.bucket AND r.value_count + r.cleared_count <= 0;
     DELETE FROM eav.attribute_rollups_daily r
     WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = ANY (ids)
       AND r.value_count + r.cleared_count <= 0 AND r.new_entities = 0;
-    WITH t AS (
-        SELECT * FROM unnest(ids, first_buckets, last_buckets)
-            AS t (attribute_id, first_bucket, last_bucket)),
-    h AS MATERIALIZED (
-        SELECT v.attribute_id, date_trunc('hour', v.observed_at, 'UTC') AS bucket,
-               count(*) AS row_count,
+    -- What history has, what is gone from it, and what hours say are grouped together: tables
+    -- without statistics must not be joined row by row. Days take from their hours what history has
+    -- no more.
+    WITH gone AS (
+        DELETE FROM eav.erasure_hours t
+        WHERE t.erasure_id = erasure.erasure_id AND t.attribute_id = ANY (ids)
+        RETURNING *),
+    grouped AS (
+        SELECT v.attribute_id, v.bucket,
+               count(v.observed_at) AS row_count,
                count(*) FILTER (WHERE eav._is_summed(v.number)) AS number_count,
                min(v.number) FILTER (WHERE eav._is_summed(v.number)) AS min_value,
                max(v.number) FILTER (WHERE eav._is_summed(v.number)) AS max_value,
                sum(v.number) FILTER (WHERE eav._is_summed(v.number)) AS sum_value,
-               min(v.observed_at) AS first_observed_at, max(v.observed_at) AS last_observed_at,
-               max(v.ingested_at) AS last_ingested_at
-        FROM (SELECT n.attribute_id, n.observed_at, n.ingested_at,
+               min(v.observed_at) AS first_at, max(v.observed_at) AS last_at,
+               max(v.ingested_at) AS ingested_at,
+               min(v.min_value) FILTER (WHERE v.is_gone) AS gone_min,
+               max(v.max_value) FILTER (WHERE v.is_gone) AS gone_max,
+               min(v.first_at) FILTER (WHERE v.is_gone) AS gone_first,
+               max(v.last_at) FILTER (WHERE v.is_gone) AS gone_last,
+               max(v.last_ingested_at) FILTER (WHERE v.is_gone) AS gone_ingested,
+               min(v.min_value) FILTER (WHERE NOT v.is_gone) AS hour_min,
+               max(v.max_value) FILTER (WHERE NOT v.is_gone) AS hour_max,
+               min(v.first_at) FILTER (WHERE NOT v.is_gone) AS hour_first,
+               max(v.last_at) FILTER (WHERE NOT v.is_gone) AS hour_last,
+               max(v.last_ingested_at) FILTER (WHERE NOT v.is_gone) AS hour_ingested
+        FROM (SELECT n.attribute_id, date_trunc('hour', n.observed_at, 'UTC') AS bucket,
+                     n.observed_at, n.ingested_at,
                      coalesce(n.value_int::numeric, n.value_float::numeric, n.value_numeric)
-                         AS number
+                         AS number,
+                     NULL::boolean AS is_gone, NULL::numeric AS min_value,
+                     NULL::numeric AS max_value, NULL::timestamptz AS first_at,
+                     NULL::timestamptz AS last_at, NULL::timestamptz AS last_ingested_at
               FROM eav.entity_values_ts n
               WHERE n.tenant_id = erasure.tenant_id AND n.attribute_id = ANY (ids)
-                AND n.observed_at >= first_day AND n.observed_at < end_of_days) AS v
+                AND n.observed_at >= first_day AND n.observed_at < end_of_days
+              UNION ALL
+              SELECT g.attribute_id, g.bucket, NULL, NULL, NULL, true, g.min_value, g.max_value,
+                     g.first_observed_at, g.last_observed_at, g.last_ingested_at
+              FROM gone g
+              UNION ALL
+              SELECT r.attribute_id, r.bucket, NULL, NULL, NULL, false, r.min_value, r.max_value,
+                     r.first_observed_at, r.last_observed_at, r.last_ingested_at
+              FROM eav.attribute_rollups r
+              WHERE r.tenant_id = erasure.tenant_id AND r.attribute_id = ANY (ids)
+                AND r.bucket >= first_day AND r.bucket < end_of_days) AS v
         GROUP BY 1, 2),
+    h AS MATERIALIZED (
+        SELECT g.attribute_id, g.bucket, g.row_count, g.number_count, g.sum_value,
+               g.gone_min, g.gone_max, g.gone_first, g.gone_last, g.gone_ingested,
+               CASE WHEN g.gone_min <= g.hour_min THEN g.min_value
+                    ELSE coalesce(g.hour_min, g.min_value) END AS min_value,
+               CASE WHEN g.gone_max >= g.hour_max THEN g.max_value
+                    ELSE coalesce(g.hour_max, g.max_value) END AS max_value,
+               CASE WHEN g.gone_first <= g.hour_first THEN g.first_at
+                    ELSE coalesce(g.hour_first, g.first_at) END AS first_at,
+               CASE WHEN g.gone_last >= g.hour_last THEN g.last_at
+                    ELSE coalesce(g.hour_last, g.last_at) END AS last_at,
+               CASE WHEN g.gone_ingested >= g.hour_ingested THEN g.ingested_at
+                    ELSE coalesce(g.hour_ingested, g.ingested_at) END AS ingested_at
+        FROM grouped g),
     d AS (
         SELECT h.attribute_id, date_trunc('day', h.bucket, 'UTC') AS bucket,
                sum(h.row_count) AS row_count, sum(h.number_count) AS number_count,
-               min(h.min_value) AS min_value, max(h.max_value) AS max_value,
-               sum(h.sum_value) AS sum_value, min(h.first_observed_at) AS first_observed_at,
-               max(h.last_observed_at) AS last_observed_at,
-               max(h.last_ingested_at) AS last_ingested_at
+               sum(h.sum_value) AS sum_value, min(h.min_value) AS min_value,
+               max(h.max_value) AS max_value, min(h.first_at) AS first_at,
+               max(h.last_at) AS last_at, max(h.ingested_at) AS ingested_at,
+               min(h.gone_min) AS gone_min, max(h.gone_max) AS gone_max,
+               min(h.gone_first) AS gone_first, max(h.gone_last) AS gone_last,
+               max(h.gone_ingested) AS gone_ingested
         FROM h GROUP BY 1, 2),
     hours AS (
         UPDATE eav.attribute_rollups r
@@ -288,32 +334,32 @@ BEGIN
                              WHEN h.number_count = r.number_count
                                   AND h.row_count = r.value_count + r.cleared_count
                              THEN h.sum_value ELSE r.sum_value END,
-            first_observed_at = coalesce(h.first_observed_at, r.bucket),
-            last_observed_at = coalesce(h.last_observed_at, r.bucket),
-            last_ingested_at = coalesce(h.last_ingested_at, r.bucket)
-        FROM t JOIN eav.attribute_rollups o
-            ON o.attribute_id = t.attribute_id AND o.bucket BETWEEN t.first_bucket AND t.last_bucket
-        LEFT JOIN h ON h.attribute_id = o.attribute_id AND h.bucket = o.bucket
-        WHERE o.tenant_id = erasure.tenant_id AND r.tenant_id = o.tenant_id
-          AND r.attribute_id = o.attribute_id AND r.bucket = o.bucket)
+            first_observed_at = coalesce(h.first_at, r.bucket),
+            last_observed_at = coalesce(h.last_at, r.bucket),
+            last_ingested_at = coalesce(h.ingested_at, r.bucket)
+        FROM h
+        WHERE h.gone_first IS NOT NULL AND r.tenant_id = erasure.tenant_id
+          AND r.attribute_id = ANY (ids) AND r.attribute_id = h.attribute_id
+          AND r.bucket = h.bucket)
     UPDATE eav.attribute_rollups_daily r
-    SET min_value = d.min_value, max_value = d.max_value,
+    SET min_value = CASE WHEN d.gone_min <= r.min_value THEN d.min_value ELSE r.min_value END,
+        max_value = CASE WHEN d.gone_max >= r.max_value THEN d.max_value ELSE r.max_value END,
         sum_value = CASE WHEN r.number_count = 0 THEN NULL
                          WHEN d.number_count = r.number_count
                               AND d.row_count = r.value_count + r.cleared_count
                          THEN d.sum_value ELSE r.sum_value END,
-        first_observed_at = coalesce(d.first_observed_at, r.bucket),
-        last_observed_at = coalesce(d.last_observed_at, r.bucket),
-        last_ingested_at = coalesce(d.last_ingested_at, r.bucket)
-    FROM t JOIN eav.attribute_rollups_daily o
-        ON o.attribute_id = t.attribute_id
-        AND o.bucket BETWEEN date_trunc('day', t.first_bucket, 'UTC') AND t.last_bucket
-    LEFT JOIN d ON d.attribute_id = o.attribute_id AND d.bucket = o.bucket
-    WHERE o.tenant_id = erasure.tenant_id AND r.tenant_id = o.tenant_id
-      AND r.attribute_id = o.attribute_id AND r.bucket = o.bucket;
+        first_observed_at = CASE WHEN d.gone_first <= r.first_observed_at
+                            THEN coalesce(d.first_at, r.bucket) ELSE r.first_observed_at END,
+        last_observed_at = CASE WHEN d.gone_last >= r.last_observed_at
+                           THEN coalesce(d.last_at, r.bucket) ELSE r.last_observed_at END,
+        last_ingested_at = CASE WHEN d.gone_ingested >= r.last_ingested_at
+                           THEN coalesce(d.ingested_at, r.bucket) ELSE r.last_ingested_at END
+    FROM d
+    WHERE d.gone_first IS NOT NULL AND r.tenant_id = erasure.tenant_id
+      AND r.attribute_id = ANY (ids) AND r.attribute_id = d.attribute_id AND r.bucket = d.bucket;
 END
 $$;
-COMMENT ON FUNCTION eav._erase_from_rollups(eav.erasures, integer) IS 'Internal: computes least and greatest values and times anew in the rollups of some of the attributes of which history has lost values.';
+COMMENT ON FUNCTION eav._erase_from_rollups(eav.erasures, integer) IS 'Internal: computes least and greatest values and times anew in the rollups of some of the attributes of which history has lost values, where those may have been the entity''s.';
 
 -- What has been flushed stands in staging until its leaf is emptied.
 CREATE FUNCTION eav._erase_rest(INOUT erasure eav.erasures)

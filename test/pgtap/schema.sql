@@ -235,7 +235,7 @@ SELECT is_empty($$
     SELECT c.relname FROM member JOIN pg_class c ON c.oid = objid AND classid = 'pg_class'::regclass
     WHERE c.relkind = 'r' AND NOT c.relispartition
       AND c.relname NOT IN ('flush_state', 'staging_epoch', 'entity_values_ts_template',
-                            'replication_heartbeat', 'attribute_moves', 'rollup_pending', 'erasures', 'erasure_attributes')
+                            'replication_heartbeat', 'attribute_moves', 'rollup_pending', 'erasures', 'erasure_hours')
       AND NOT c.oid = ANY ((SELECT extconfig FROM pg_extension WHERE extname = 'eav_ext')::oid[])$$,
     'no other table is forgotten');
 

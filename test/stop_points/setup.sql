@@ -81,7 +81,7 @@ BEGIN
     DELETE FROM eav.attribute_rollups_daily;
     DELETE FROM eav.rollup_pending;
     DELETE FROM eav.erasures;
-    DELETE FROM eav.erasure_attributes;
+    DELETE FROM eav.erasure_hours;
     DELETE FROM eav.erased_subjects;
     DELETE FROM eav.audit_log;
     PERFORM eav.register_tenant('stops', 1);
@@ -121,7 +121,7 @@ BEGIN
 END
 $$;
 -- Rows are gone from history, and that their rollups have to be computed anew is about to be noted.
-CREATE TRIGGER stop BEFORE INSERT ON eav.erasure_attributes
+CREATE TRIGGER stop BEFORE INSERT ON eav.erasure_hours
     FOR EACH STATEMENT EXECUTE FUNCTION stops.stop('erase_in_history');
 -- A batch is done, and how far it has come is about to be noted.
 CREATE TRIGGER stop BEFORE UPDATE OF phase ON eav.erasures
@@ -175,7 +175,7 @@ BEGIN
             UNION ALL SELECT 'current' FROM eav.entity_values_current WHERE entity_id = erased_id
             UNION ALL SELECT 'keys' FROM eav.entity_keys WHERE entity_id = erased_id
             UNION ALL SELECT 'history' FROM eav.entity_values_ts WHERE entity_id = erased_id
-            UNION ALL SELECT 'erasure_attributes' FROM eav.erasure_attributes
+            UNION ALL SELECT 'erasure_hours' FROM eav.erasure_hours
             UNION ALL SELECT 'backlog' FROM eav.flush_backlog WHERE entity_id = erased_id
             UNION ALL SELECT 'rejects' FROM eav.ingest_rejects
                       WHERE payload #>> '{entity_id}' = erased_id::text) AS t (name));

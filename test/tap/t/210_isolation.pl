@@ -94,7 +94,7 @@ my %rights = (
 		  entity_values_ingest_2 flush_backlog attribute_moves nodes stat_attribute_moves stat_attribute_indexes
 		  tenant_id_seq flush_backlog_seq entity_id_seq ingest_gaps_seq staging_slot_seq attribute_changes_seq
 		  attribute_id_seq ingest_rejects_seq ingest_receipt audit_log audit_log_seq entity_keys erased_subjects
-		  erasure_attributes erasure_secret erasure_seq erasures stat_erasures)));
+		  erasure_hours erasure_secret erasure_seq erasures stat_erasures)));
 my $partition = qr/^entity_values_ts_(p\d{8}|default)$/;
 
 # --- data ------------------------------------------------------------------------------------------
