@@ -77,7 +77,36 @@ $$;
 COMMENT ON FUNCTION eav._is_erased_reject(bigint, jsonb) IS 'Internal: whether a reject is about an entity or a tenant that has been erased; it is not kept then.';
 
 -- Who is about to write locks the table before the tombstones are looked at: an erasure waits for
--- those who hold the lock.
+-- those who hold the lock. Who looks must see what was requested after his snapshot was taken: his
+-- transaction may be too old for the erasure to know of him.
+CREATE FUNCTION eav._is_being_erased(tenant_id bigint, entity_id bigint, external_id text)
+    RETURNS boolean
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_is_being_erased'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION eav._is_being_erased(bigint, bigint, text) IS 'Internal: true while the entity with this entity_id or this external id is being erased, or the tenant when both are null; false when it has been erased and not been registered again, else null. Sees what is committed, whatever the isolation level.';
+
+CREATE FUNCTION eav._check_not_erased(tenant_id bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CASE eav._is_being_erased(tenant_id, NULL, NULL)
+        WHEN true THEN
+            RAISE object_in_use USING MESSAGE = format('tenant %s is being erased', tenant_id),
+                DETAIL = 'Values that were sent before may still be on their way.',
+                HINT = 'eav.stat_erasures says how far it has come.';
+        WHEN false THEN
+            RAISE object_not_in_prerequisite_state
+                USING MESSAGE = format('tenant %s has been erased', tenant_id),
+                    DETAIL = 'Whatever arrives for it is discarded.',
+                    HINT = 'Register it again with eav.register_tenant().';
+        ELSE
+            RETURN;
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION eav._check_not_erased(bigint) IS 'Internal: returns when the tenant has no tombstone. Raises object_in_use (55006) while it is being erased, and object_not_in_prerequisite_state (55000) when it has been.';
+
 CREATE FUNCTION eav._readmit_entity(tenant_id bigint, entity_id bigint, external_id text,
                                     is_known boolean)
     RETURNS void
@@ -85,52 +114,43 @@ CREATE FUNCTION eav._readmit_entity(tenant_id bigint, entity_id bigint, external
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-    tombstones uuid[];
 BEGIN
     IF NOT is_known THEN
         LOCK TABLE eav.entities IN ROW EXCLUSIVE MODE;
     END IF;
-    IF NOT EXISTS (SELECT FROM eav.erased_subjects s WHERE s.tenant_id = tenant_id) THEN
-        RETURN;
-    END IF;
-    tombstones := ARRAY[eav._erasure_subject(tenant_id, entity_id, NULL),
-                        eav._erasure_subject(tenant_id, NULL, external_id)];
-    IF NOT EXISTS (SELECT FROM eav.erased_subjects s
-                   WHERE s.tenant_id = tenant_id AND s.subject = ANY (tombstones)) THEN
-        RETURN;
-    ELSIF EXISTS (SELECT FROM eav.erasures e
-                  WHERE e.tenant_id = tenant_id AND e.subjects && tombstones) THEN
-        RAISE object_in_use USING MESSAGE = 'the entity is being erased',
-            DETAIL = 'Values that were sent before may still be on their way.',
-            HINT = 'eav.stat_erasures says how far it has come.';
-    END IF;
-    DELETE FROM eav.erased_subjects s
-    WHERE s.tenant_id = tenant_id AND s.subject = ANY (tombstones);
+    PERFORM eav._check_not_erased(tenant_id);
+    CASE eav._is_being_erased(tenant_id, entity_id, external_id)
+        WHEN true THEN
+            RAISE object_in_use USING MESSAGE = 'the entity is being erased',
+                DETAIL = 'Values that were sent before may still be on their way.',
+                HINT = 'eav.stat_erasures says how far it has come.';
+        WHEN false THEN
+            DELETE FROM eav.erased_subjects s
+            WHERE s.tenant_id = tenant_id
+              AND s.subject IN (eav._erasure_subject(tenant_id, entity_id, NULL),
+                                eav._erasure_subject(tenant_id, NULL, external_id));
+        ELSE
+            RETURN;
+    END CASE;
 END
 $$;
-COMMENT ON FUNCTION eav._readmit_entity(bigint, bigint, text, boolean) IS 'Internal: lets values arrive again for an entity that was erased. Raises object_in_use (55006) while the erasure is under way.';
+COMMENT ON FUNCTION eav._readmit_entity(bigint, bigint, text, boolean) IS 'Internal: lets values arrive again for an entity that was erased. Raises object_in_use (55006) while the erasure of it, or of its tenant, is under way, and object_not_in_prerequisite_state (55000) when its tenant has been erased.';
 
 CREATE FUNCTION eav._readmit_tenant(tenant_id bigint, is_known boolean) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-    tombstone CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
     IF NOT is_known THEN
         LOCK TABLE eav.tenants IN ROW EXCLUSIVE MODE;
     END IF;
-    IF EXISTS (SELECT FROM eav.erasures e WHERE e.tenant_id = tenant_id AND e.of_tenant) THEN
-        RAISE object_in_use USING MESSAGE = format('tenant %s is being erased', tenant_id),
-            DETAIL = 'Values that were sent before may still be on their way.',
-            HINT = 'eav.stat_erasures says how far it has come.';
-    ELSIF EXISTS (SELECT FROM eav.erased_subjects s
-                  WHERE s.tenant_id = tenant_id AND s.subject = tombstone) THEN
+    IF eav._is_being_erased(tenant_id, NULL, NULL) IS NOT DISTINCT FROM false THEN
         DELETE FROM eav.erased_subjects s
-        WHERE s.tenant_id = tenant_id AND s.subject = tombstone;
+        WHERE s.tenant_id = tenant_id
+          AND s.subject = '00000000-0000-0000-0000-000000000000'::uuid;
     END IF;
+    PERFORM eav._check_not_erased(tenant_id);
 END
 $$;
-COMMENT ON FUNCTION eav._readmit_tenant(bigint, boolean) IS 'Internal: lets values arrive again for a tenant that was erased. Raises object_in_use (55006) while the erasure is under way.';
+COMMENT ON FUNCTION eav._readmit_tenant(bigint, boolean) IS 'Internal: lets values arrive again for a tenant that was erased. Raises object_in_use (55006) while the erasure is under way, and object_not_in_prerequisite_state (55000) when the isolation level does not let it see the tombstone.';
