@@ -38,19 +38,52 @@ AS $$
 $$;
 COMMENT ON FUNCTION eav._erasure_subject(bigint, bigint, text) IS 'Internal: the tombstone of an entity_id, or of an external id when that is not null. Null before the first erasure.';
 
--- In JSON text that is no jsonb: what stands behind a key, as far as can be told.
+CREATE FUNCTION eav._integer_of(written text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN written ~ '^\s*[+-]?\d{1,19}(\.0*)?\s*$' THEN
+               CASE WHEN written::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
+                    THEN written::numeric::bigint END END;
+COMMENT ON FUNCTION eav._integer_of(text) IS 'Internal: the bigint that is written there, with or without a fraction of zeros; null when it is none.';
+
+CREATE FUNCTION eav._json_string(escaped text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN strpos(escaped, '\') = 0 THEN escaped
+           ELSE ('"' || escaped || '"')::jsonb #>> '{}' END;
+EXCEPTION WHEN invalid_text_representation OR untranslatable_character THEN
+    RETURN escaped;
+END
+$$;
+COMMENT ON FUNCTION eav._json_string(text) IS 'Internal: what stands between the quotes of a string in JSON, without its escapes; as it is when no text can be that.';
+
+-- An event that jsonb cannot hold is kept as the text it came in: there, what stands behind a key, as
+-- far as can be told.
+CREATE FUNCTION eav._reject_tenant(payload jsonb) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    RETURN eav._integer_of(coalesce(
+        payload ->> 'tenant_id', payload #>> '{event,tenant_id}',
+        CASE WHEN jsonb_typeof(payload -> 'event') = 'string'
+             THEN substring(payload ->> 'event' FROM '"tenant_id"\s*:\s*"?\s*([^",}\]\s]*)') END));
+COMMENT ON FUNCTION eav._reject_tenant(jsonb) IS 'Internal: the tenant that the payload of a reject names, as a number or as text; null when it names none. Not always the one that has sent it.';
+
 CREATE FUNCTION eav._reject_mentions(payload jsonb, entity_id bigint, external_id text)
     RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(payload ->> 'entity_id' = entity_id::text
-                    OR payload #>> '{event,entity_id}' = entity_id::text, false)
-        OR coalesce(jsonb_path_exists(payload, '$.** ? (@ == $name)',
-                                      jsonb_build_object('name', external_id)), false)
-        OR jsonb_typeof(payload -> 'event') = 'string'
-           AND (coalesce(strpos(payload ->> 'event', external_id) > 0, false)
-                OR coalesce(payload ->> 'event' ~ ('"entity_id"\s*:\s*"?' || entity_id || '\M'), false))
+    SELECT entity_id IS NOT NULL
+           AND jsonb_path_exists(payload, '$.**.entity_id ? (@ == $id || @ == $text)',
+                                 jsonb_build_object('id', entity_id, 'text', entity_id::text))
+        OR external_id IS NOT NULL
+           AND jsonb_path_exists(payload, '$.** ? (@ == $name)',
+                                 jsonb_build_object('name', external_id))
+        OR coalesce(CASE WHEN jsonb_typeof(payload -> 'event') = 'string' THEN
+               coalesce(strpos(payload ->> 'event', external_id) > 0, false)
+               OR coalesce(payload ->> 'event' ~ ('"entity_id"\s*:\s*"?' || entity_id || '\M'), false)
+               OR EXISTS (SELECT FROM regexp_matches(payload ->> 'event', '"((?:[^"\\]|\\.)*)"', 'g') AS m (string)
+                          WHERE eav._json_string(m.string[1]) = external_id) END, false)
 $$;
 COMMENT ON FUNCTION eav._reject_mentions(jsonb, bigint, text) IS 'Internal: whether the payload of a reject is about the entity, or has its external id anywhere. A null id is mentioned nowhere.';
 
@@ -59,22 +92,22 @@ CREATE FUNCTION eav._is_erased_reject(tenant_id bigint, payload jsonb) RETURNS b
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (
-        SELECT FROM eav.erased_subjects e
-        WHERE e.tenant_id = _is_erased_reject.tenant_id
-          AND e.subject IN (
-              SELECT '00000000-0000-0000-0000-000000000000'::uuid
-              UNION ALL
-              SELECT eav._erasure_subject(e.tenant_id, m.id[1]::bigint, NULL)
-              FROM (VALUES (regexp_match(payload ->> 'entity_id', '^-?\d{1,18}$')),
-                           (regexp_match(payload #>> '{event,entity_id}', '^-?\d{1,18}$')),
-                           (regexp_match(payload ->> 'event', '"entity_id"\s*:\s*"?(-?\d{1,18})\M'))) AS m (id)
-              UNION ALL
-              SELECT eav._erasure_subject(e.tenant_id, NULL, m.name)
-              FROM (VALUES (payload ->> 'entity'), (payload #>> '{event,entity}'),
-                           ((regexp_match(payload ->> 'event', '"entity"\s*:\s*"([^"]*)"'))[1])) AS m (name)
-              WHERE m.name IS NOT NULL))
+        SELECT
+        FROM (VALUES ($1), (eav._reject_tenant(payload))) AS t (id)
+        CROSS JOIN LATERAL (
+            SELECT '00000000-0000-0000-0000-000000000000'::uuid
+            UNION ALL
+            SELECT eav._erasure_subject(t.id, eav._integer_of(m.id), NULL)
+            FROM (VALUES (payload ->> 'entity_id'), (payload #>> '{event,entity_id}'),
+                         (substring(payload ->> 'event' FROM '"entity_id"\s*:\s*"?(-?\d{1,19})\M'))) AS m (id)
+            UNION ALL
+            SELECT eav._erasure_subject(t.id, NULL, m.name)
+            FROM (VALUES (payload ->> 'entity'), (payload #>> '{event,entity}'),
+                         (eav._json_string(substring(payload ->> 'event' FROM '"entity"\s*:\s*"((?:[^"\\]|\\.)*)"')))) AS m (name)
+            WHERE m.name IS NOT NULL) AS s (subject)
+        JOIN eav.erased_subjects e ON e.tenant_id = t.id AND e.subject = s.subject)
 $$;
-COMMENT ON FUNCTION eav._is_erased_reject(bigint, jsonb) IS 'Internal: whether a reject is about an entity or a tenant that has been erased; it is not kept then.';
+COMMENT ON FUNCTION eav._is_erased_reject(bigint, jsonb) IS 'Internal: whether a reject is about an entity or a tenant that has been erased, of the tenant that has sent it or of the one that it names; it is not kept then.';
 
 -- Who is about to write locks the table before the tombstones are looked at: an erasure waits for
 -- those who hold the lock. Who looks must see what was requested after his snapshot was taken: his

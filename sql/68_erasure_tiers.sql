@@ -426,13 +426,14 @@ AS $$
 DECLARE
     gone bigint;
 BEGIN
-    -- An event that was no event may say what tenant it is of where nobody could read it.
+    -- One that was sent for another tenant than the sender's is his, and about the other. One that
+    -- names none may be about anybody.
     DELETE FROM eav.ingest_rejects r
-    WHERE (r.tenant_id = erasure.tenant_id
-           AND (erasure.of_tenant
-                OR eav._reject_mentions(r.payload, erasure.entity_id, erasure.external_id)))
-       OR (r.tenant_id IS NULL
-           AND coalesce(eav._reject_mentions(r.payload, NULL, erasure.external_id), false));
+    WHERE CASE WHEN r.tenant_id = erasure.tenant_id THEN true
+               ELSE coalesce(eav._reject_tenant(r.payload) = erasure.tenant_id,
+                             r.tenant_id IS NULL AND NOT erasure.of_tenant) END
+      AND (erasure.of_tenant
+           OR eav._reject_mentions(r.payload, erasure.entity_id, erasure.external_id));
     GET DIAGNOSTICS gone = ROW_COUNT;
     erasure.counts := eav._add_counts(erasure.counts, 'ingest_rejects', gone);
     erasure.phase := 'stats';

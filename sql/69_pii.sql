@@ -212,14 +212,16 @@ CREATE TRIGGER keep_pii BEFORE UPDATE ON eav.attributes FOR EACH ROW
     EXECUTE FUNCTION eav._keep_pii();
 
 -- A reject keeps what identifies it. Of an event all else is withheld when the tenant has personal
--- attributes: nobody could read which of them are in it.
+-- attributes: nobody could read which of them are in it. What names no tenant, or another than its
+-- sender's, may have values of anybody. Of the latter all values are withheld as soon as anybody has
+-- personal attributes: what is shown must not tell the sender which ones the other tenant has.
 CREATE FUNCTION eav._withhold_pii(tenant_id bigint, payload jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN NOT EXISTS (SELECT FROM eav.attributes a
-                         WHERE a.is_pii AND (a.tenant_id = $1 OR $1 IS NULL)) THEN payload
+                         WHERE a.is_pii AND (a.tenant_id = $1 OR $1 IS NULL OR f.is_foreign)) THEN payload
         WHEN payload ? 'event' THEN
             payload || jsonb_build_object('withheld', true, 'event',
                 CASE WHEN jsonb_typeof(payload -> 'event') = 'object'
@@ -227,12 +229,14 @@ AS $$
                            FROM jsonb_each(payload -> 'event') AS m
                            WHERE m.key IN ('tenant_id', 'entity_id', 'entity')
                              AND jsonb_typeof(m.value) IN ('number', 'string')) END)
-        WHEN EXISTS (SELECT FROM eav.attributes a
-                     WHERE a.is_pii AND (a.tenant_id = $1 OR $1 IS NULL)
-                       AND (a.attribute_id::text = payload ->> 'attribute_id'
-                            OR payload ->> 'attribute' IN (a.name, a.document_name))) THEN
+        WHEN f.is_foreign
+             OR EXISTS (SELECT FROM eav.attributes a
+                        WHERE a.is_pii AND (a.tenant_id = $1 OR $1 IS NULL)
+                          AND (a.attribute_id::text = payload ->> 'attribute_id'
+                               OR payload ->> 'attribute' IN (a.name, a.document_name))) THEN
             (payload - '{value,value_text,value_json,value_int,value_float,value_numeric,value_time,value_bool}'::text[])
             || '{"withheld": true}'
         ELSE payload END
+    FROM (SELECT coalesce(eav._reject_tenant(payload) <> $1, false)) AS f (is_foreign)
 $$;
 COMMENT ON FUNCTION eav._withhold_pii(bigint, jsonb) IS 'Internal: the payload of a reject without values of personal attributes.';

@@ -43,7 +43,7 @@ int64 write_piece(Piece& piece) {
   static pg::Statement insert(
       "INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload) "
       "SELECT r.tenant_id, r.sqlstate, "
-      "CASE WHEN k.payload ? 'withheld' THEN 'not shown: the tenant has personal attributes' "
+      "CASE WHEN k.payload ? 'withheld' THEN 'not shown: it may have personal values' "
       "ELSE r.reason END, k.payload "
       "FROM unnest($1, $2, $3, $4) AS r (tenant_id, sqlstate, reason, payload) "
       // Asked once: without statistics the planner would take half of all attributes for personal

@@ -61,6 +61,44 @@ SELECT count(*) FROM eav.erased_subjects WHERE tenant_id = 68001;
 SELECT eav.erase_entity(68001, 9, 'on the way') > 0;
 CALL erase_all();
 
+-- Rejects: of another sender, of none, as text that jsonb cannot hold. Those about others stay.
+SELECT eav.register_entity(68001, 'M"üller', NULL, 10);
+SELECT eav.register_tenant('erasure 2', 68002);
+INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload)
+SELECT n.tenant_id, '42501', CASE WHEN n.is_about THEN 'about it' ELSE 'about others' END, n.payload
+FROM (VALUES
+    (68001, true, '{"event": {"tenant_id": 68001, "entity_id": 10}}'::jsonb),
+    (68002, true, '{"event": {"tenant_id": 68001, "entity_id": 10}}'),
+    (68002, true, '{"event": {"tenant_id": "68001", "entity": "M\"üller"}}'),
+    (68002, true, '{"tenant_id": 68001, "entity_id": 10, "attribute": "a", "value": "x"}'),
+    (NULL, true, '{"event": {"tenant_id": "68001", "entity_id": "10"}}'),
+    (NULL, true, '{"event": {"tenant_id": 68001.0, "entity_id": 10}}'),
+    (NULL, true, '{"event": {"entity_id": 10}}'),
+    (NULL, true, '{"event": [{"entity_id": 10}]}'),
+    (NULL, true, '{"tenant_id": true, "entity_id": 10}'),
+    (68001, true, jsonb_build_object('event', '{"entity": "M\"\u00fcller", "attributes": {"a": 1e400000}}')),
+    (68001, true, jsonb_build_object('event', '{"entity": "M\u0022\u00FCller", "attributes": {"\ud800": "\u0000"}}')),
+    (68002, true, jsonb_build_object('event', '{"tenant_id" : "68001", "entity_id": 10, "attributes": {"a": 1e400000}}')),
+    (NULL, true, jsonb_build_object('event', '{"entity_id": 10, "attributes": {"a": 1e400000}}')),
+    (68001, false, '{"event": {"tenant_id": 68001, "entity_id": 100}}'),
+    (68002, false, '{"event": {"tenant_id": 68002, "entity_id": 10}}'),
+    (68002, false, '{"event": {"entity_id": 10}}'),
+    (68002, false, '{"event": {"tenant_id": 68001, "entity_id": 11}}'),
+    (NULL, false, '{"event": {"tenant_id": "68002", "entity_id": 10}}'),
+    (NULL, false, '{"event": {"tenant_id": "99999999999999999999", "entity_id": 11}}'),
+    (NULL, false, jsonb_build_object('event', '{"tenant_id": 68002, "entity_id": 10, "attributes": {"a": 1e400000}}')),
+    (68001, false, jsonb_build_object('event', '{"entity": "M\\u00fcller", "attributes": {"a": 1e400000}}'))
+    ) AS n (tenant_id, is_about, payload);
+CREATE TEMPORARY TABLE rejected AS SELECT * FROM eav.ingest_rejects;
+SELECT eav.erase_entity(68001, 10, 'ticket') > 0;
+CALL erase_all();
+SELECT tenant_id, reason, payload FROM eav.ingest_rejects ORDER BY reject_id;
+-- Nor are they kept when they arrive later, if they name the tenant.
+SELECT reason, count(*) FILTER (WHERE eav._is_erased_reject(tenant_id, payload)) AS discarded, count(*)
+FROM rejected GROUP BY reason;
+SELECT tenant_id, payload FROM rejected
+WHERE reason = 'about it' AND NOT eav._is_erased_reject(tenant_id, payload) ORDER BY reject_id;
+
 -- A batch that fails says so, and is tried again.
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''refused''; END';
 CREATE TRIGGER refuse BEFORE DELETE ON eav.entity_jsonb FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -86,6 +124,8 @@ SELECT error_of($$SELECT eav.register_attribute(68001, 'late', 'int')$$);
 CALL erase_all();
 SELECT state, details -> 'removed' AS removed FROM eav.audit_log WHERE erasure_id = :erasure ORDER BY audit_id;
 SELECT count(*) FROM eav.attributes WHERE tenant_id = 68001;
+SELECT tenant_id, payload FROM eav.ingest_rejects ORDER BY reject_id;
+TRUNCATE eav.ingest_rejects;
 SELECT error_of($$SELECT eav.erase_tenant(68001, 'again')$$);
 SELECT eav.register_tenant('erasure', 68001);
 SELECT eav.upsert_hot_attributes(68001, 7, '{"a": 3}');
@@ -98,6 +138,6 @@ SELECT error_of($$SELECT eav.register_entity(68001, 'late')$$);
 SELECT error_of($$SELECT eav.register_attribute(68001, 'late', 'int')$$);
 SELECT eav.register_tenant('erasure', 68001);
 SELECT eav.register_attribute(68001, 'late', 'int') > 0, eav.register_entity(68001, 'late') > 0;
-SELECT eav.erase_tenant(68001, 'the end') > 0;
+SELECT eav.erase_tenant(68001, 'the end') > 0, eav.erase_tenant(68002, 'the end') > 0;
 CALL erase_all();
 DROP PROCEDURE erase_all;

@@ -54,7 +54,26 @@ INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value, ob
 SELECT rejected FROM eav.stage_flush();
 SELECT reason, payload - 'observed_at' AS payload FROM eav.ingest_rejects WHERE tenant_id = 69001 ORDER BY reject_id;
 DELETE FROM eav.ingest_rejects WHERE tenant_id = 69001;
-SELECT eav.erase_tenant(69001, 'end') > 0;
+-- Nor do those of a sender who names another tenant, whatever that has; he sees his own as ever.
+SELECT eav.register_tenant('pii 2', 69002), eav.register_tenant('pii 3', 69003);
+CREATE ROLE regress_sender IN ROLE eav_writer;
+SET ROLE regress_sender;
+SELECT eav.set_tenant(69002);
+SELECT (eav.ingest(e)).rejected
+FROM unnest('{"{\"tenant_id\": 69001, \"entity_id\": 7, \"attributes\": {\"secret\": \"shown?\"}}",
+              "{\"tenant_id\": \"69003\", \"entity_id\": 7, \"attributes\": {\"a\": \"shown?\"}}",
+              "{\"tenant_id\": 69001, \"entity_id\": 7, \"attributes\": {\"secret\": 1e400000}}",
+              "{\"tenant_id\": 69002, \"entity_id\": 7, \"attributes\": \"seen\"}",
+              "{\"entity_id\": 7, \"attributes\": \"seen\"}"}'::text[]) AS e;
+RESET eav.tenant_id;
+RESET ROLE;
+DROP ROLE regress_sender;
+SELECT rejected FROM eav.stage_flush();
+SELECT sqlstate, payload - 'observed_at' AS payload FROM eav.ingest_rejects WHERE tenant_id = 69002 ORDER BY reject_id;
+DELETE FROM eav.ingest_rejects WHERE tenant_id = 69002;
+SELECT t, eav._withhold_pii(69002, jsonb_build_object('tenant_id', t, 'entity_id', 7, 'attribute', 'a', 'value', 'x'))
+FROM generate_series(69001, 69003) AS t;
+SELECT eav.erase_tenant(t, 'end') > 0 FROM generate_series(69001, 69003) AS t;
 DO $$BEGIN WHILE eav.run_erasures() > 0 LOOP COMMIT; PERFORM pg_sleep(0.01); END LOOP; END$$;
 SELECT count(*) FROM eav.entity_keys WHERE tenant_id = 69001;
 DROP EXTENSION pgcrypto;
