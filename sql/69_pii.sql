@@ -147,6 +147,43 @@ CREATE FUNCTION eav.get_pii(tenant_id bigint, entity_id bigint) RETURNS jsonb
 COMMENT ON FUNCTION eav.get_pii(bigint, bigint) IS
 'Returns the newest values of the personal attributes of an entity in the clear, an object by name; {} when there are none, or the key is gone. Of attributes with projection none it reads the history. Grant it to those only who may see personal values. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, data_corrupted (XX001) for a value that has been changed, and undefined_object (42704) without pgcrypto.';
 
+-- The rollups know of values that history has lost to retention, while a document still has the last;
+-- to look into the documents would be to read those of all entities. What is staged, and in the
+-- backlog, is encrypted when it is flushed.
+CREATE FUNCTION eav._has_values(tenant_id bigint, attribute_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM eav.entity_values_ts h
+                   WHERE h.tenant_id = $1 AND h.attribute_id = $2)
+        OR EXISTS (SELECT FROM eav.entity_values_current c
+                   WHERE c.tenant_id = $1 AND c.attribute_id = $2)
+        OR EXISTS (SELECT FROM eav.attribute_rollups_daily r
+                   WHERE r.tenant_id = $1 AND r.attribute_id = $2
+                     AND (r.value_count + r.cleared_count > 0 OR r.new_entities > 0))
+        OR EXISTS (SELECT FROM eav.rollup_pending r
+                   WHERE r.tenant_id = $1 AND r.attribute_id = $2
+                     AND (r.value_count + r.cleared_count > 0 OR r.new_entities > 0))
+$$;
+COMMENT ON FUNCTION eav._has_values(bigint, integer) IS 'Internal: whether the attribute has, or has had, values that were not erased.';
+
+-- Events are kept as they came: under any name that reaches the attribute, on any level.
+CREATE FUNCTION eav._reject_has_attribute(payload jsonb, attribute eav.attributes) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT payload ? 'withheld'
+       AND (payload ->> 'attribute_id' = attribute.attribute_id::text
+            OR EXISTS (
+                SELECT FROM unnest(array_remove(ARRAY[attribute.name, attribute.document_name], NULL)) AS n (name)
+                WHERE payload ->> 'attribute' = n.name
+                   OR jsonb_path_exists(payload -> 'event', format('$.**.%s', to_jsonb(n.name))::jsonpath)
+                   OR jsonb_typeof(payload -> 'event') = 'string'
+                      AND EXISTS (SELECT FROM regexp_matches(payload ->> 'event', '"((?:[^"\\]|\\.)*)"', 'g') AS m (string)
+                                  WHERE eav._json_string(m.string[1]) = n.name)))
+$$;
+COMMENT ON FUNCTION eav._reject_has_attribute(jsonb, eav.attributes) IS 'Internal: whether a reject may show values of the attribute.';
+
 CREATE FUNCTION eav._set_pii(tenant_id bigint, attribute text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
@@ -157,6 +194,11 @@ AS $$
 DECLARE
     known eav.attributes;
 BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE invalid_transaction_state
+            USING MESSAGE = 'eav.set_pii() needs the isolation level READ COMMITTED',
+                DETAIL = 'What others have committed meanwhile has to be seen.';
+    END IF;
     PERFORM eav._pgcrypto();
     -- Who writes has read the registry under one of these locks.
     PERFORM eav._lock_flush();
@@ -175,12 +217,19 @@ BEGIN
             DETAIL = format('It has projection %s; values of hot and current attributes are indexed.',
                             known.projection),
             HINT = 'Register it with projection live or none.';
-    ELSIF EXISTS (SELECT FROM eav.entity_values_ts h
-                  WHERE h.tenant_id = known.tenant_id AND h.attribute_id = known.attribute_id) THEN
+    ELSIF eav._has_values(known.tenant_id, known.attribute_id) THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('attribute "%s" has values that are not encrypted', known.name),
-            DETAIL = 'They stand in history, and in backups of it, and would stay there.',
+            DETAIL = 'They stand in history, in documents or in backups, and would stay there.',
             HINT = 'Make another attribute personal before its first value, and have it sent from now on.';
+    ELSIF EXISTS (SELECT FROM eav.ingest_rejects r
+                  WHERE (coalesce(r.tenant_id, known.tenant_id) = known.tenant_id
+                         OR eav._reject_tenant(r.payload) = known.tenant_id)
+                    AND eav._reject_has_attribute(r.payload, known)) THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('rejects show values of attribute "%s"', known.name),
+            DETAIL = 'They stand in eav.ingest_rejects, and would stay there.',
+            HINT = 'Delete these rejects, or make another attribute personal before its first value.';
     END IF;
     UPDATE eav.attributes a SET is_pii = true
     WHERE a.tenant_id = known.tenant_id AND a.attribute_id = known.attribute_id;
@@ -191,7 +240,7 @@ COMMENT ON FUNCTION eav._set_pii(bigint, text) IS 'Internal: what eav.set_pii() 
 CREATE FUNCTION eav.set_pii(tenant_id bigint, attribute text) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_for_tenant';
 COMMENT ON FUNCTION eav.set_pii(bigint, text) IS
-'Makes an attribute personal, before its first value: its values are stored encrypted, under a key of each entity that eav.erase_entity() deletes. It must have type text and projection live or none, and keeps them. Values show as pii1:... in documents and history and cannot be searched; eav.get_pii() and eav.decrypt_pii() read them. Ingestion stands still until the transaction ends. Returns false when it is personal already. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, lock_not_available (55P03) when transactions that have upserted stay open for 2 seconds, object_not_in_prerequisite_state (55000) when it has values, invalid_parameter_value (22023) for another type or projection, undefined_object (42704) for an unknown attribute or without pgcrypto, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004).';
+'Makes an attribute personal, before its first value: its values are stored encrypted, under a key of each entity that eav.erase_entity() deletes. It must have type text and projection live or none, and keeps them. Values show as pii1:... in documents and history and cannot be searched; eav.get_pii() and eav.decrypt_pii() read them. Ingestion stands still until the transaction ends. Returns false when it is personal already. Raises insufficient_privilege (42501) for a tenant that the caller may not act for, lock_not_available (55P03) when transactions that have upserted stay open for 2 seconds, object_not_in_prerequisite_state (55000) when it has values, or has had some that retention has dropped, or rejects show some, invalid_parameter_value (22023) for another type or projection, undefined_object (42704) for an unknown attribute or without pgcrypto, foreign_key_violation (23503) for an unknown tenant, null_value_not_allowed (22004), and invalid_transaction_state (25000) in a transaction that is not READ COMMITTED.';
 
 -- Whoever changes where its values go, or their type, is refused.
 CREATE FUNCTION eav._keep_pii() RETURNS trigger

@@ -18,6 +18,42 @@ SELECT error_of($$SELECT eav.set_pii(69001, 'current')$$);
 SELECT error_of($$SELECT eav.set_pii(69001, 'number')$$);
 SELECT eav.upsert_hot_attributes(69001, 1, '{"used": "x"}');
 SELECT error_of($$SELECT eav.set_pii(69001, 'used')$$);
+-- One whose history has expired: its last value stands in the document.
+SELECT eav.register_attribute(69001, 'expired', 'text', 'live') > 0;
+SELECT eav.upsert_hot_attributes(69001, 1, '{"expired": "shown?"}', '2026-01-01');
+DELETE FROM eav.entity_values_ts WHERE tenant_id = 69001;
+SELECT error_of($$SELECT eav.set_pii(69001, 'expired')$$) AS not_merged;
+SELECT eav.merge_rollups() > 0;
+SELECT error_of($$SELECT eav.set_pii(69001, 'expired')$$) AS merged;
+SELECT eav.rebuild_rollups() > 0;
+SELECT error_of($$SELECT eav.set_pii(69001, 'expired')$$) AS rebuilt;
+-- One that rejects show: by name, by id, the old name, in an event and in what is none.
+SELECT eav.register_attribute(69001, 'old "näme"', 'text', 'live') AS id \gset
+SELECT eav.rename_attribute(69001, 'old "näme"', 'rejected');
+BEGIN;
+TRUNCATE eav.ingest_rejects;
+INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload) VALUES
+    (69001, '22023', 'others', '{"tenant_id": 69001, "attribute": "secret", "value": "rejected"}'),
+    (69001, '22023', 'others', '{"event": {"attributes": {"secret": "rejected"}}}'),
+    (69001, '22023', 'others', jsonb_build_object('event', '{"attributes": {"secret": 1e400000, "b": "not rejected"}}')),
+    (69000, '22023', 'others', '{"event": {"attributes": {"rejected": "x"}}}'),
+    (69001, '22023', 'withheld', '{"withheld": true, "attribute": "rejected"}'),
+    (69001, '22023', 'shown', '{"tenant_id": 69001, "attribute": "rejected", "value": "x"}'),
+    (69001, '22023', 'shown', jsonb_build_object('tenant_id', 69001, 'attribute_id', :id, 'value', 'x')),
+    (69001, '22023', 'shown', '{"event": {"attributes": {"rejected": "x"}}}'),
+    (69001, '22023', 'shown', '{"event": [{"attributes": {"old \"näme\"": "x"}}]}'),
+    (NULL, '22023', 'shown', '{"event": {"attributes": {"rejected": "x"}}}'),
+    (69000, '22023', 'shown', '{"event": {"tenant_id": "69001", "attributes": {"rejected": "x"}}}'),
+    (69001, '22023', 'shown', jsonb_build_object('event', '{"attributes": {"old \"n\u00e4me\"": 1e400000}}'));
+SELECT error_of($$SELECT eav.set_pii(69001, 'rejected')$$);
+SELECT reason, count(*), count(*) FILTER (WHERE eav._reject_has_attribute(payload, a)) AS shown
+FROM eav.ingest_rejects, eav.attributes a WHERE a.attribute_id = :id GROUP BY reason ORDER BY reason;
+DELETE FROM eav.ingest_rejects WHERE reason = 'shown';
+SELECT eav.set_pii(69001, 'rejected');
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT error_of($$SELECT eav.set_pii(69001, 'secret')$$);
+ROLLBACK;
 SELECT eav.set_pii(69001, 'secret');
 SELECT eav.set_pii(69001, 'secret');
 SELECT name, is_pii FROM eav.attributes WHERE tenant_id = 69001 ORDER BY name;
