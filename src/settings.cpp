@@ -38,8 +38,13 @@ struct TenantChoice {
   std::int64_t tenant_id;
   // That made the choice by a statement; invalid for one made when the session began.
   LocalTransactionId transaction;
+  // By a statement, before the library was loaded: nobody knows in which transaction, and in a
+  // shared connection whose that was.
+  bool is_of_unknown_transaction;
 };
 const TenantChoice* tenant_choice = nullptr;
+// The server checks the values that the setting had before there was one.
+bool is_defining_tenant_id = false;
 
 // Empty, or a number.
 bool check_tenant_id(char** text, void** extra, GucSource source) {
@@ -55,7 +60,9 @@ bool check_tenant_id(char** text, void** extra, GucSource source) {
   if (kept == nullptr) {
     return false;
   }
-  *kept = {parsed, source >= PGC_S_SESSION ? pg::own_transaction() : InvalidLocalTransactionId};
+  const bool is_by_statement = source >= PGC_S_SESSION;
+  *kept = {parsed, is_by_statement ? pg::own_transaction() : InvalidLocalTransactionId,
+           is_by_statement && is_defining_tenant_id};
   *extra = kept;
   return true;
 }
@@ -126,11 +133,13 @@ void define_ring_settings() {
 }
 
 void define_tenant_settings() {
+  is_defining_tenant_id = true;
   DefineCustomStringVariable("eav.tenant_id",
                              "Tenant that the session acts for: the default for events, and the "
                              "only one whose data it may read and write; empty for none.",
                              nullptr, &settings.tenant_id_text, "", PGC_USERSET, 0, check_tenant_id,
                              assign_tenant_id, nullptr);
+  is_defining_tenant_id = false;
   DefineCustomEnumVariable("eav.tenant_scope",
                            "How long a tenant that a statement has chosen counts; transaction: "
                            "only in the transaction of the statement, for clients that share "
@@ -143,8 +152,9 @@ void define_tenant_settings() {
 
 std::optional<std::int64_t> chosen_tenant() {
   if (tenant_choice == nullptr || (settings.tenant_scope == scope_transaction &&
-                                   tenant_choice->transaction != InvalidLocalTransactionId &&
-                                   tenant_choice->transaction != pg::own_transaction())) {
+                                   (tenant_choice->is_of_unknown_transaction ||
+                                    (tenant_choice->transaction != InvalidLocalTransactionId &&
+                                     tenant_choice->transaction != pg::own_transaction())))) {
     return std::nullopt;
   }
   return tenant_choice->tenant_id;

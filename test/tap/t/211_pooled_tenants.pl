@@ -79,6 +79,16 @@ client('RESET eav.tenant_id');
 is(client("BEGIN; SELECT eav.set_tenant(1, true); $seen; COMMIT"), "\n1", 'while the right way works');
 is(client($seen), 'nothing', 'and leaves nothing');
 
+# On a server that does not preload the library a choice may be older than the settings.
+$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', undef);
+$node->restart;
+EavCluster::wait_until('the pooler has a connection again', sub { client('SELECT 1') eq '1' });
+client(q(SET eav.tenant_id = '1'));
+is(client('SELECT current_setting($$eav.tenant_id$$)'), '1', 'what was set before the library is there is left behind');
+is(client($seen), 'nothing', 'and has no effect either');
+is(client($seen), 'nothing', 'nor later');
+is(client("BEGIN; SELECT eav.set_tenant(2, true); $seen; COMMIT"), "\n2", 'the right way works');
+
 $node->flush;
 is($node->ask('SELECT hot_attrs FROM eav.entity_jsonb WHERE tenant_id = 2'), '{"who": "b"}', 'B has what it had');
 $pooler->kill_kill;
