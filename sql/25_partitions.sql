@@ -93,16 +93,26 @@ CREATE FUNCTION eav._close_partition(partition regclass) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    grantee text;
 BEGIN
     IF NOT (SELECT c.relrowsecurity AND c.relforcerowsecurity
             FROM pg_class c WHERE c.oid = partition) THEN
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
                        partition);
     END IF;
+    -- What default privileges have added; TRIGGER would run what others have written as the owner.
+    FOR grantee IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+        FROM pg_class c, aclexplode(c.relacl) AS a
+        WHERE c.oid = partition AND a.grantee IN (0, to_regrole('eav_admin'))
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', partition, grantee);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION eav._close_partition(regclass) IS
-'Internal: row security without policies for a partition: it is read by way of eav.entity_values_ts, and not by itself.';
+'Internal: row security without policies for a partition, and no privileges for PUBLIC and eav_admin: it is read by way of eav.entity_values_ts, and not by itself.';
 
 CREATE FUNCTION eav._index_partition(partition regclass) RETURNS void
     LANGUAGE plpgsql VOLATILE

@@ -26,13 +26,19 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA eav TO eav_admin, eav_writer, eav_reader, eav_monitor;
-GRANT ALL ON ALL TABLES IN SCHEMA eav TO eav_admin;
+-- Not TRIGGER and REFERENCES: the extension writes to these tables as its owner, who would run what
+-- somebody has hung on them. Not what default privileges may have added.
+REVOKE ALL ON ALL TABLES IN SCHEMA eav FROM eav_admin;
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA eav TO eav_admin;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA eav TO eav_admin;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA eav TO eav_admin;
 GRANT USAGE ON TYPE eav.ingest_receipt TO eav_admin, eav_writer;
 -- The log is written by the functions, and by nobody changed. Keys and the secret are for the functions.
-REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON eav.audit_log FROM eav_admin;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON eav.audit_log FROM eav_admin;
 REVOKE ALL ON eav.entity_keys, eav.erasure_secret FROM eav_admin;
+-- Here personal values stand in the clear, and could be given to an attribute that is not personal.
+REVOKE ALL ON eav.entity_values_ingest, eav.entity_values_ingest_0, eav.entity_values_ingest_1,
+    eav.entity_values_ingest_2, eav.flush_backlog FROM eav_admin;
 -- Who may administer need not see personal values.
 REVOKE EXECUTE ON FUNCTION eav.get_pii(bigint, bigint), eav._get_pii(bigint, bigint),
     eav.decrypt_pii(bigint, bigint, text), eav._decrypt_pii(bigint, bigint, text) FROM eav_admin;
@@ -57,9 +63,10 @@ GRANT EXECUTE ON FUNCTION
 -- Not xact, slot and writer_tenant, which say where a row comes from.
 GRANT INSERT (cleared, attribute_id, tenant_id, entity_id, observed_at, value_int, value_float,
               value_time, value_bool, value_text, value_numeric, value_json, entity, attribute,
-              value) ON eav.entity_values_ingest TO eav_writer;
--- To lock a row takes UPDATE; and why not correct the payload in place.
-GRANT SELECT, DELETE, UPDATE (payload) ON eav.ingest_rejects TO eav_writer;
+              value) ON eav.entity_values_ingest TO eav_writer, eav_admin;
+-- To lock a row takes UPDATE; and why not correct the payload in place. Of a column only: UPDATE and
+-- DELETE of a table are also the right to lock it, and with it the flush of all tenants.
+GRANT SELECT, UPDATE (payload) ON eav.ingest_rejects TO eav_writer;
 
 GRANT EXECUTE ON FUNCTION
     eav.get_entity(bigint, bigint, text[], boolean), eav.get_entity(bigint, text, text[], boolean),

@@ -30,6 +30,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/snapshot.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/settings.hpp"
@@ -543,8 +544,10 @@ EAV_FUNCTION(eav_stage_flush) {
              errdetail("It is " INT64_FORMAT ".", PG_GETARG_INT64(0)),
              errhint("Pass null to take everything.")));
   }
-  const eav::flush::FlushResult result =
-      eav::flush::flush(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0));
+  // Values that wait, and keys of personal ones, are for the flush to read and not for its caller.
+  eav::flush::FlushResult result;
+  eav::pg::as_owner(eav::pg::relation_oid("flush_state"),
+                    [&] { result = eav::flush::flush(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0)); });
 
   TupleDesc description = nullptr;
   if (get_call_result_type(fcinfo, nullptr, &description) != TYPEFUNC_COMPOSITE) {

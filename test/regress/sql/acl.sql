@@ -182,6 +182,42 @@ CREATE TRIGGER refuse BEFORE INSERT ON eav.ingest_rejects FOR EACH ROW EXECUTE F
 GRANT EXECUTE ON FUNCTION error_of TO regress_plain;
 SET ROLE regress_plain;
 SELECT error_of($$SELECT eav.ingest('{}')$$);
+-- Nothing of its own runs as the owner, who writes to the tables and may be a superuser; and values in
+-- the clear, of personal attributes as well, are for the flush alone.
+SELECT identity, privilege FROM member, unnest('{REFERENCES,TRIGGER}'::text[]) AS privilege
+WHERE classid = 'pg_class'::regclass AND type IN ('table', 'view', 'materialized view')
+  AND has_table_privilege('eav_admin', objid, privilege);
+SELECT identity,
+       (SELECT string_agg(privilege, ', ')
+        FROM unnest('{SELECT,INSERT,UPDATE,REFERENCES,DELETE,TRUNCATE,TRIGGER}'::text[]) AS privilege
+        WHERE CASE WHEN privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+                   THEN has_any_column_privilege('eav_admin', objid, privilege)
+                   ELSE has_table_privilege('eav_admin', objid, privilege) END) AS of_admin
+FROM member WHERE identity ~ '^eav.(entity_values_ingest(_\d)?|flush_backlog|audit_log|entity_keys|erasure_secret)$'
+ORDER BY identity COLLATE "C";
+CREATE FUNCTION as_whom() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''runs as %'', current_user; END';
+SET ROLE regress_plain;
+BEGIN;
+CREATE TRIGGER as_whom BEFORE INSERT ON eav.entities FOR EACH ROW EXECUTE FUNCTION as_whom();
+ROLLBACK;
+SELECT value, value_text FROM eav.entity_values_ingest;
+SELECT value, value_text FROM eav.flush_backlog;
+-- Nor can it turn them into values of another attribute.
+UPDATE eav.entity_values_ingest SET attribute_id = 1;
+UPDATE eav.flush_backlog SET attribute_id = 1;
+RESET ROLE;
+DROP FUNCTION as_whom;
+-- Not on partitions either, whatever others get by default.
+BEGIN;
+ALTER DEFAULT PRIVILEGES IN SCHEMA eav GRANT ALL ON TABLES TO PUBLIC, eav_admin;
+SELECT eav._add_partition('1990-01-01 00:00:00+00', '1990-02-01 00:00:00+00', 'YYYYMMDD');
+SELECT p.partition, privilege
+FROM eav._history_partitions() p,
+     unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege,
+     unnest('{eav_admin,regress_plain}'::text[]) AS who
+WHERE has_table_privilege(who, p.partition, privilege);
+ROLLBACK;
 SELECT current_user, current_setting('search_path') AS search_path;
 BEGIN READ ONLY;
 SAVEPOINT before_ingest;
