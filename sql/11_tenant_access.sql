@@ -1,16 +1,18 @@
 -- Who may act for which tenant. The rules stand in src/access/tenant.cpp.
 
 CREATE TABLE eav.tenant_grants (
-    role name PRIMARY KEY,
+    role name NOT NULL,
     role_id oid,
-    tenant_id bigint NOT NULL,
+    tenant_id bigint,
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     granted_by text NOT NULL DEFAULT session_user
 );
+CREATE INDEX tenant_grants_role_idx ON eav.tenant_grants (role);
 CREATE INDEX tenant_grants_role_id_idx ON eav.tenant_grants (role_id);
 COMMENT ON TABLE eav.tenant_grants IS 'Roles that are pinned to a tenant by eav.grant_tenant(): they, and their members, can act for no other.';
-COMMENT ON COLUMN eav.tenant_grants.role IS 'Its name when it was pinned; after a restore from a dump that counts.';
+COMMENT ON COLUMN eav.tenant_grants.role IS 'Its name when it was pinned; counts when no role has the number, as after a restore from a dump.';
 COMMENT ON COLUMN eav.tenant_grants.role_id IS 'Its number, which stays when the role is renamed; null for one that was not there when a dump was restored.';
+COMMENT ON COLUMN eav.tenant_grants.tenant_id IS 'Null when the tenant has been erased: the role acts for none then.';
 COMMENT ON COLUMN eav.tenant_grants.granted_by IS 'The role that was logged in.';
 CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON eav.tenant_grants
     FOR EACH STATEMENT EXECUTE FUNCTION eav._registry_changed();
@@ -57,13 +59,17 @@ AS $$
 DECLARE
     number CONSTANT oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = grant_tenant.role);
 BEGIN
+    -- An erasure of the tenant finds this pin, or this finds no tenant.
+    PERFORM FROM eav.tenants t WHERE t.tenant_id = tenant_id FOR KEY SHARE;
     PERFORM eav._check_tenant(tenant_id);
     IF role IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
     ELSIF number IS NULL THEN
         RAISE undefined_object USING MESSAGE = format('role "%s" does not exist', role);
     END IF;
-    DELETE FROM eav.tenant_grants g WHERE g.role_id = number OR g.role = grant_tenant.role;
+    -- Nobody else pins the role meanwhile.
+    LOCK TABLE eav.tenant_grants IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM eav.revoke_tenant(role);
     INSERT INTO eav.tenant_grants (role, tenant_id) VALUES (role, tenant_id);
 END
 $$;
@@ -76,9 +82,11 @@ CREATE FUNCTION eav.revoke_tenant(role name) RETURNS boolean
 AS $$
 #variable_conflict use_variable
 BEGIN
+    -- A pin whose number is that of another role is that role's, whatever it was called once.
     DELETE FROM eav.tenant_grants g
-    WHERE g.role = revoke_tenant.role
-       OR g.role_id = (SELECT r.oid FROM pg_roles r WHERE r.rolname = revoke_tenant.role);
+    WHERE g.role_id = (SELECT r.oid FROM pg_roles r WHERE r.rolname = revoke_tenant.role)
+       OR g.role = revoke_tenant.role
+          AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.role_id);
     RETURN FOUND;
 END
 $$;

@@ -412,6 +412,9 @@ BEGIN
     DELETE FROM eav.tenants t WHERE t.tenant_id = erasure.tenant_id;
     GET DIAGNOSTICS gone = ROW_COUNT;
     erasure.counts := eav._add_counts(erasure.counts, 'tenants', gone);
+    -- Now that nobody can add one. They bind their roles, which without them could choose any tenant,
+    -- and must not let them act for whoever gets the number next.
+    UPDATE eav.tenant_grants g SET tenant_id = NULL WHERE g.tenant_id = erasure.tenant_id;
     IF EXISTS (SELECT FROM eav._index_work()) THEN
         PERFORM eav._call_index_builder();
     END IF;

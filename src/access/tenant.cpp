@@ -6,7 +6,8 @@
 // they are members of, may act for the tenants that these are pinned to: when there is one, for
 // that; when there are several, for the one that the session chooses among them. A current user
 // without pins has those of the role that has logged in, so that SET ROLE leads out of nothing. Who
-// has no pins acts for the tenant that the session has chosen; and for none without a choice.
+// has no pins acts for the tenant that the session has chosen; and for none without a choice. A pin
+// to a tenant that has been erased is one to none.
 //
 // The current user counts, not the session's: an index expression or a SECURITY DEFINER function
 // that a superuser comes across runs as its owner, and must not act for every tenant.
@@ -47,6 +48,7 @@ struct Rights {
   Oid user;
   Oid session_user;
   bool is_unrestricted;
+  bool is_pinned;
   core::ArenaVector<int64> pins;  // tenants, in order, each once
 };
 Rights rights;
@@ -85,10 +87,12 @@ core::ArenaVector<Oid> roles_of(Oid user) {
   return roles;
 }
 
-// By number, which a new name does not change, and by name, which a dump keeps.
+// By number, which a new name does not change; and by name, which a dump keeps, where the number is
+// of no role: else the pin is that role's, which has been renamed, and not of whoever has its name
+// now.
 enum class By : uint8 { number, name };
 
-void add_pins(Relation grants, Oid role, By by, core::ArenaVector<int64>& pins) {
+void add_pins(Relation grants, Oid role, By by) {
   constexpr int column_role = 1;
   constexpr int column_role_id = 2;
   constexpr int column_tenant_id = 3;
@@ -101,24 +105,32 @@ void add_pins(Relation grants, Oid role, By by, core::ArenaVector<int64>& pins) 
     ScanKeyInit(&key, column_role, BTEqualStrategyNumber, F_NAMEEQ, NameGetDatum(&name));
   }
   const Oid index =
-      pg::relation_oid(by == By::number ? "tenant_grants_role_id_idx" : "tenant_grants_pkey");
+      pg::relation_oid(by == By::number ? "tenant_grants_role_id_idx" : "tenant_grants_role_idx");
   Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
   SysScanDesc const scan = systable_beginscan(grants, index, true, snapshot, 1, &key);
   for (HeapTuple row = systable_getnext(scan); HeapTupleIsValid(row);
        row = systable_getnext(scan)) {
     bool is_null = false;
-    pins.push_back(
-        DatumGetInt64(heap_getattr(row, column_tenant_id, RelationGetDescr(grants), &is_null)));
+    const Datum number = heap_getattr(row, column_role_id, RelationGetDescr(grants), &is_null);
+    if (by == By::name && !is_null && SearchSysCacheExists1(AUTHOID, number)) {
+      continue;
+    }
+    rights.is_pinned = true;
+    const Datum tenant = heap_getattr(row, column_tenant_id, RelationGetDescr(grants), &is_null);
+    if (!is_null) {
+      rights.pins.push_back(DatumGetInt64(tenant));
+    }
   }
   systable_endscan(scan);
   UnregisterSnapshot(snapshot);
 }
 
-void read_pins(Oid user, core::ArenaVector<int64>& pins) {
+void read_pins(Oid user) {
+  core::ArenaVector<int64>& pins = rights.pins;
   Relation const grants = table_open(grants_oid, AccessShareLock);
   for (const Oid role : roles_of(user)) {
-    add_pins(grants, role, By::number, pins);
-    add_pins(grants, role, By::name, pins);
+    add_pins(grants, role, By::number);
+    add_pins(grants, role, By::name);
   }
   table_close(grants, AccessShareLock);
   std::sort(pins.begin(), pins.end());
@@ -148,11 +160,12 @@ const Rights& rights_of(Oid user) {
   rights.user = user;
   rights.session_user = session_user;
   rights.is_unrestricted = is_unrestricted(user);
+  rights.is_pinned = false;
   rights.pins.clear();
   if (!rights.is_unrestricted) {
-    read_pins(user, rights.pins);
-    if (rights.pins.empty()) {
-      read_pins(session_user, rights.pins);
+    read_pins(user);
+    if (!rights.is_pinned) {
+      read_pins(session_user);
     }
   }
   are_known = !have_changed;
@@ -161,17 +174,20 @@ const Rights& rights_of(Oid user) {
 
 std::string_view role_name(Oid role) { return GetUserNameFromId(role, false); }
 
-[[noreturn]] void refuse_choice(int64 tenant_id) {
+[[noreturn]] void refuse_choice(const Rights& known, int64 tenant_id) {
   const std::string_view role = role_name(GetUserId());
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                   errmsg("permission denied for tenant " INT64_FORMAT, tenant_id),
-                  errdetail("Role \"%.*s\" is pinned to other tenants (eav.grant_tenant()).",
-                            static_cast<int>(role.size()), role.data()),
+                  known.pins.empty()
+                      ? errdetail("Role \"%.*s\" is pinned to a tenant that has been erased.",
+                                  static_cast<int>(role.size()), role.data())
+                      : errdetail("Role \"%.*s\" is pinned to other tenants (eav.grant_tenant()).",
+                                  static_cast<int>(role.size()), role.data()),
                   errhint("Reset eav.tenant_id.")));
 }
 
 bool may_choose(const Rights& known, int64 tenant_id) {
-  return known.is_unrestricted || known.pins.empty() ||
+  return known.is_unrestricted || !known.is_pinned ||
          std::binary_search(known.pins.begin(), known.pins.end(), tenant_id);
 }
 
@@ -186,7 +202,7 @@ Binding binding() {
   const Rights& known = rights_of(user);
   if (chosen) {
     if (!may_choose(known, *chosen)) {
-      refuse_choice(*chosen);
+      refuse_choice(known, *chosen);
     }
     return {true, chosen};
   }
@@ -264,9 +280,11 @@ EAV_FUNCTION(eav_set_tenant) {
   char text[32] = "";
   if (!PG_ARGISNULL(0)) {
     const int64 tenant_id = PG_GETARG_INT64(0);
-    if (!superuser_arg(GetUserId()) &&
-        !access::may_choose(access::rights_of(GetUserId()), tenant_id)) {
-      access::refuse_choice(tenant_id);
+    if (!superuser_arg(GetUserId())) {
+      const access::Rights& known = access::rights_of(GetUserId());
+      if (!access::may_choose(known, tenant_id)) {
+        access::refuse_choice(known, tenant_id);
+      }
     }
     snprintf(text, sizeof(text), INT64_FORMAT, tenant_id);
   }

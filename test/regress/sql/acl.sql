@@ -117,6 +117,27 @@ SELECT eav.current_tenant();
 COMMIT;
 SELECT eav.current_tenant();
 RESET eav.tenant_id;
+-- A role that is given a name that was free again is another one.
+CREATE ROLE regress_plain IN ROLE eav_writer;
+SET ROLE regress_plain;
+SELECT eav.current_tenant();
+RESET ROLE;
+SELECT eav.revoke_tenant('regress_plain');
+SELECT eav.grant_tenant('regress_plain', 7001);
+SET ROLE regress_renamed;
+SELECT eav.current_tenant();
+SELECT eav.set_tenant(7001);
+RESET ROLE;
+-- Of a role that is gone the name is left, as in a dump. It still binds.
+DROP ROLE regress_plain;
+CREATE ROLE regress_plain IN ROLE eav_writer;
+SET ROLE regress_plain;
+SELECT eav.current_tenant();
+RESET ROLE;
+SELECT eav.grant_tenant('regress_plain', 7002);
+SELECT role_id::regrole AS role, tenant_id FROM eav.tenant_grants WHERE role = 'regress_plain' ORDER BY 1::text;
+DROP ROLE regress_plain;
+SELECT eav.revoke_tenant('regress_plain');
 RESET eav.tenant_scope;
 
 -- The administration of attributes is that of all tenants.

@@ -236,6 +236,7 @@ subtest 'a tenant' => sub {
 	$node->ask('SELECT eav.refresh_stats()');
 	$node->ask("SELECT eav.create_attribute_index(2, 'int_hot')");
 	$node->ask("SELECT eav.rename_attribute(2, 'text_hot', 'marker renamed')");
+	$node->ask(q(CREATE ROLE acme_app LOGIN IN ROLE eav_reader, eav_writer; SELECT eav.grant_tenant('acme_app', 2)));
 	my %open = map { $_ => $node->client } qw(stage ingest upsert register);
 	$open{$_}->ask('BEGIN') foreach keys %open;
 	$open{stage}->ask("INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (2, 'marker new', 'marker', 'marker')");
@@ -261,7 +262,14 @@ subtest 'a tenant' => sub {
 	$node->flush;
 	is($node->ask("SELECT count(*) FROM traces_of('$traces') WHERE relation !~ 'entity_values_ingest'"), 0, 'what arrives later leaves none');
 	ok($node->wait_for("SELECT count(*) = 0 FROM pg_indexes WHERE tablename = 'entity_jsonb' AND indexdef LIKE '%int_hot%'"), 'its index goes');
+	like($node->error_of("SELECT eav.grant_tenant('acme_app', 2)"), qr/tenant 2 does not exist/, 'nobody can be pinned to it');
 	is($node->ask("SELECT eav.register_tenant('marker tenant', 2)"), 2, 'the number can be given out again');
+	is($node->ask('SET SESSION AUTHORIZATION acme_app; SELECT eav.current_tenant() IS NULL, count(*) FROM eav.tenants'), 't|0',
+		'to others than those of whom it was');
+	like($node->error_of("SET SESSION AUTHORIZATION acme_app; SELECT eav.set_tenant($_)"), qr/permission denied for tenant $_/,
+		'who cannot choose either') foreach 1, 2;
+	$node->ask("SELECT eav.grant_tenant('acme_app', 1)");
+	is($node->ask('SET SESSION AUTHORIZATION acme_app; SELECT eav.current_tenant()'), 1, 'until they are pinned anew');
 	$node->ask("SELECT eav.ingest('{\"tenant_id\": 2, \"entity\": \"a\", \"attributes\": {\"b\": 1}}')");
 	$node->flush;
 	is($node->ask('SELECT count(*) FROM eav.entity_values_ts WHERE tenant_id = 2'), 1, 'and its values are taken');
