@@ -332,6 +332,27 @@ $$),
                FROM eav._disk_space() AS f WHERE f.bytes > 0
                ORDER BY 3 LIMIT 1) AS d ON true
 $$),
+('row_security', $$
+    SELECT CASE WHEN r.open > 0 THEN 'critical' WHEN r.bad > 0 THEN 'warning' ELSE 'ok' END, r.bad, 0,
+           CASE WHEN r.bad = 0 THEN 'all tables with data of tenants have it'
+                ELSE format('of %s tables with data of tenants %s have none, %s do not bind their owner, %s lack policies',
+                            r.total, r.open, r.unforced, r.without_policy) END
+    FROM (SELECT count(*) AS total, count(*) FILTER (WHERE NOT t.relrowsecurity) AS open,
+                 count(*) FILTER (WHERE NOT t.relforcerowsecurity) AS unforced,
+                 count(*) FILTER (WHERE t.policies < 2) AS without_policy,
+                 count(*) FILTER (WHERE NOT (t.relrowsecurity AND t.relforcerowsecurity
+                                             AND t.policies = 2)) AS bad
+          FROM (SELECT c.relrowsecurity, c.relforcerowsecurity,
+                       (SELECT count(*) FROM pg_policy p
+                        WHERE p.polrelid = c.oid AND p.polname IN ('own_tenant', 'all_tenants')) AS policies
+                FROM pg_extension e
+                JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                    AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
+                JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p')
+                WHERE e.extname = 'eav_ext'
+                  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
+                              AND a.attname = 'tenant_id' AND NOT a.attisdropped)) AS t) AS r
+$$),
 ('version', $$
     SELECT CASE WHEN v.library <> v.present THEN 'critical' WHEN v.installed = v.present THEN 'ok'
                 ELSE 'warning' END,

@@ -100,13 +100,12 @@ GRANT SELECT ON eav.stat_ingest, eav.ingest_gaps, eav.replication_heartbeat, eav
 -- Row security. One form of policy for all tables: the tenant is asked for once per query, and
 -- compared as a condition of the query would be, so that it serves the indexes, all of which begin
 -- with tenant_id. It binds the owner, too, unless it is a superuser.
-CREATE FUNCTION eav.secure_tables() RETURNS integer
+CREATE FUNCTION eav._enable_row_security() RETURNS SETOF regclass
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     tenant_table regclass;
-    made integer := 0;
 BEGIN
     FOR tenant_table IN
         SELECT c.oid::regclass
@@ -119,7 +118,23 @@ BEGIN
         ORDER BY c.oid
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+        RETURN NEXT tenant_table;
                        tenant_table);
+    END LOOP;
+    PERFORM eav._close_partition(p.partition) FROM eav._history_partitions() p;
+END
+$$;
+COMMENT ON FUNCTION eav._enable_row_security() IS 'Internal: puts row security on the tables with data of tenants, for their owner as well, and on partitions; returns the tables. Without policies nobody sees anything.';
+
+CREATE FUNCTION eav.secure_tables() RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tenant_table regclass;
+    made integer := 0;
+BEGIN
+    FOR tenant_table IN SELECT * FROM eav._enable_row_security() LOOP
         IF NOT EXISTS (SELECT FROM pg_policy p
                        WHERE p.polrelid = tenant_table AND p.polname = 'own_tenant') THEN
             EXECUTE format('CREATE POLICY own_tenant ON %s USING (tenant_id = (SELECT eav.current_tenant()))',
@@ -133,20 +148,21 @@ BEGIN
             made := made + 1;
         END IF;
     END LOOP;
-    PERFORM eav._close_partition(p.partition) FROM eav._history_partitions() p;
     RETURN made;
 END
 $$;
 COMMENT ON FUNCTION eav.secure_tables() IS
 'Puts row security on the tables with data of tenants where it is missing, and returns how many policies were made. CREATE EXTENSION does it; only a dump brings the policies itself, and one that was taken from version 1.0.0 has none: then call this after the restore. Without policies nobody but superusers and roles with BYPASSRLS sees anything. Raises insufficient_privilege (42501) for one who does not own the tables.';
-REVOKE ALL ON FUNCTION eav.secure_tables() FROM PUBLIC;
+REVOKE ALL ON FUNCTION eav._enable_row_security(), eav.secure_tables() FROM PUBLIC;
 
 -- A dump has the policies of these tables in it, as if users had made them, and could not be restored if
--- they were there already. pg_dump and pg_restore work with row_security off, nobody else does.
+-- they were there already. They work with row_security off; so may others, and get the tables closed.
 DO $$
 BEGIN
     IF pg_catalog.current_setting('row_security')::boolean THEN
         PERFORM eav.secure_tables();
     END IF;
+    ELSE
+        PERFORM eav._enable_row_security();
 END
 $$;

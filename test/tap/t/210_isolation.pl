@@ -80,7 +80,7 @@ my @closed = qw(
 	_open_transactions _open_writers _pgcrypto _readmit_entity _readmit_tenant _reject_has_attribute
 	_reject_mentions _reject_tenant
 	_request_erasure _rotate_staging _set_pii _settle_erasure _still_open _tenant_tables _withhold_pii
-	decrypt_pii erase_entity erase_tenant get_pii run_erasures set_pii
+	_enable_row_security decrypt_pii erase_entity erase_tenant get_pii run_erasures set_pii
 );
 my @definers = qw(_ensure_partitions _run_maintenance configure_partitions health_check refresh_stats report_freshness run_erasures worker_status);
 
@@ -377,3 +377,21 @@ is($node->ask(q(SELECT status FROM eav.health_check() WHERE check_name = 'pg_par
 
 $node->stop;
 done_testing();
+# --- with row_security off, as a restore has it -----------------------------------------------------
+
+$node->ask('CREATE DATABASE restored');
+$node->ask('SET row_security = off; CREATE EXTENSION eav_ext CASCADE', 'restored');
+$node->ask(q(SELECT eav.register_tenant('closed')), 'restored');
+is($node->ask(q(SET SESSION AUTHORIZATION any_reader; SELECT count(*) FROM eav.tenants), 'restored'), '0', 'tables without policies show nothing');
+is($node->ask(q(SELECT string_agg(oid::regclass::text, ' ') FROM pg_class c WHERE relnamespace = 'eav'::regnamespace AND relkind IN ('r', 'p')
+	AND EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'tenant_id')
+	AND NOT (relrowsecurity AND relforcerowsecurity) AND relname !~ 'entity_values_ts_'), 'restored'), '', 'none is open');
+my $row_security = q(SELECT status, detail FROM eav.health_check() WHERE check_name = 'row_security');
+like($node->ask($row_security, 'restored'), qr/^warning\|of (\d+) tables with data of tenants 0 have none, 0 do not bind their owner, \1 lack policies$/,
+	'eav.health_check() tells');
+cmp_ok($node->ask('SELECT eav.secure_tables()', 'restored'), '>', 20, 'eav.secure_tables() makes the policies');
+is($node->ask($row_security, 'restored'), 'ok|all tables with data of tenants have it', 'and all is well');
+like($node->ask("BEGIN; ALTER TABLE eav.tenants DISABLE ROW LEVEL SECURITY; $row_security", 'restored'), qr/^critical\|of \d+ tables with data of tenants 1 have none/,
+	'a table that is open is critical');
+is($node->ask(q(SELECT status FROM eav.health_check() WHERE check_name = 'row_security')), 'ok', 'and here it is as installed');
+
