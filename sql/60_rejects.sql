@@ -20,6 +20,11 @@ END
 $$;
 COMMENT ON FUNCTION eav._replay_event(jsonb, jsonb) IS 'Internal: passes a rejected event, with the members of correction merged in and nulls taken out, to eav.ingest(). Raises invalid_parameter_value (22023) when that rejects it.';
 
+CREATE FUNCTION eav.delete_rejects(reject_ids bigint[]) RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_delete_rejects';
+COMMENT ON FUNCTION eav.delete_rejects(bigint[]) IS
+'Deletes rows of eav.ingest_rejects, and returns how many: of the tenant that the caller acts for, or of all for one who acts for all. Raises null_value_not_allowed (22004) for null, and insufficient_privilege (42501) for one who acts for no tenant.';
+
 CREATE FUNCTION eav.replay_rejects(reject_ids bigint[] DEFAULT NULL, correction jsonb DEFAULT '{}',
                                    max_rejects bigint DEFAULT NULL)
     RETURNS bigint
@@ -33,6 +38,7 @@ DECLARE
           AND NOT a.attisdropped AND a.attname NOT IN ('xact', 'slot', 'writer_tenant')
         ORDER BY a.attnum) || 'attributes'::text;
     lost CONSTANT text := 'truncated';
+    own_tenant CONSTANT bigint := eav.current_tenant();
     unknown text;
     reject record;
     staged eav.entity_values_ingest;
@@ -69,7 +75,8 @@ BEGIN
     -- A row that another replay holds is left to it.
     FOR reject IN
         SELECT r.reject_id, r.payload FROM eav.ingest_rejects r
-        WHERE reject_ids IS NULL OR r.reject_id = ANY (reject_ids)
+        WHERE (reject_ids IS NULL OR r.reject_id = ANY (reject_ids))
+          AND coalesce(r.tenant_id = own_tenant, own_tenant IS NULL)
         ORDER BY r.reject_id
         LIMIT max_rejects
         FOR UPDATE SKIP LOCKED
@@ -77,7 +84,7 @@ BEGIN
         BEGIN
             IF reject.payload ? 'event' THEN
                 PERFORM eav._replay_event(reject.payload -> 'event', correction);
-                DELETE FROM eav.ingest_rejects r WHERE r.reject_id = reject.reject_id;
+                PERFORM eav.delete_rejects(ARRAY[reject.reject_id]);
                 replayed := replayed + 1;
                 CONTINUE;
             END IF;
@@ -110,7 +117,7 @@ BEGIN
              staged.observed_at, staged.value_int, staged.value_float, staged.value_time,
              staged.value_bool, staged.value_text, staged.value_numeric, staged.value_json,
              staged.entity, staged.attribute, staged.value);
-        DELETE FROM eav.ingest_rejects r WHERE r.reject_id = reject.reject_id;
+        PERFORM eav.delete_rejects(ARRAY[reject.reject_id]);
         replayed := replayed + 1;
     END LOOP;
     IF failed > 0 THEN
@@ -123,4 +130,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION eav.replay_rejects(bigint[], jsonb, bigint) IS
-'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value, or any other key. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';
+'Puts rejected rows back into staging, and rejected events through eav.ingest(), where the next flush takes them, removes them from eav.ingest_rejects, and returns how many. reject_ids: which rows; null means all. correction: an object that is merged into each payload; its keys are columns of eav.entity_values_ingest without xact and slot, or for an event those of an event, and null removes a value, or any other key. max_rejects: at most so many rows, lowest reject_id first; null means all. A row whose payload fits no staged row, and an event that would be rejected again, stays, and one WARNING counts such rows. Rows that a concurrent call is replaying are skipped, and rows of other tenants than the one that the caller acts for. Raises null_value_not_allowed (22004) for a null correction, and invalid_parameter_value (22023) for a correction that is no object or has unknown keys, or max_rejects below 1.';

@@ -58,6 +58,7 @@ GRANT EXECUTE ON FUNCTION
     eav.register_entity(bigint, text, text, bigint),
     eav.register_attribute(bigint, text, text, text),
     eav.replay_rejects(bigint[], jsonb, bigint), eav._replay_event(jsonb, jsonb),
+    eav.delete_rejects(bigint[]),
     eav._staging_slot(), eav._writer_tenant()
     TO eav_writer;
 -- Not xact, slot and writer_tenant, which say where a row comes from.
@@ -118,8 +119,8 @@ BEGIN
         ORDER BY c.oid
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
-        RETURN NEXT tenant_table;
                        tenant_table);
+        RETURN NEXT tenant_table;
     END LOOP;
     PERFORM eav._close_partition(p.partition) FROM eav._history_partitions() p;
 END
@@ -161,8 +162,8 @@ DO $$
 BEGIN
     IF pg_catalog.current_setting('row_security')::boolean THEN
         PERFORM eav.secure_tables();
-    END IF;
     ELSE
         PERFORM eav._enable_row_security();
+    END IF;
 END
 $$;

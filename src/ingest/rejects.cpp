@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "eav/access/tenant.hpp"
 #include "eav/pg/catalog.hpp"
+#include "eav/pg/guard.hpp"
 #include "eav/pg/input.hpp"
 #include "eav/pg/jsonb.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"
 #include "eav/settings.hpp"
@@ -172,3 +175,25 @@ int64 write_rejects(const Rejects& rejects) {
 }
 
 }  // namespace eav::ingest
+
+// A writer has no DELETE on the table, which would let it lock out the flush of all tenants.
+EAV_FUNCTION(eav_delete_rejects) {
+  using namespace eav;
+  static pg::Statement statement(
+      "DELETE FROM eav.ingest_rejects WHERE reject_id = ANY ($1) "
+      "AND ($2 IS NULL OR tenant_id = $2)",
+      {INT8ARRAYOID, INT8OID});
+  if (PG_ARGISNULL(0)) {
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("reject_ids must not be null"),
+                    errhint("Name the rows to delete.")));
+  }
+  const std::optional<int64> tenant = access::writer_tenant();
+  int64 deleted = 0;
+  pg::as_owner(pg::relation_oid("ingest_rejects"), [&] {
+    SPI_connect();
+    statement.run({PG_GETARG_DATUM(0), {Int64GetDatum(tenant.value_or(0)), !tenant.has_value()}});
+    deleted = static_cast<int64>(SPI_processed);
+    SPI_finish();
+  });
+  PG_RETURN_INT64(deleted);
+}

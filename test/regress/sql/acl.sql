@@ -71,6 +71,33 @@ VALUES (7001, 'e', 'a', '1', 7002);
 SELECT eav.register_tenant('x');
 SELECT eav.stage_flush();
 SELECT * FROM eav.entity_values_ingest;
+-- Its rejects it sees, replays and deletes, without a right that would let it lock the table.
+RESET ROLE;
+INSERT INTO eav.ingest_rejects (tenant_id, sqlstate, reason, payload)
+SELECT t, '22000', 'acl', '{"tenant_id": 7001, "entity": "e", "attribute": "a", "value": "1"}'
+FROM unnest('{7001,7001,7002,null}'::bigint[]) AS t;
+SELECT array_agg(reject_id ORDER BY reject_id) AS rejects FROM eav.ingest_rejects WHERE reason = 'acl' \gset
+SET ROLE regress_plain;
+BEGIN;
+LOCK TABLE eav.ingest_rejects IN ACCESS EXCLUSIVE MODE;
+ROLLBACK;
+BEGIN;
+SELECT count(*), eav.replay_rejects(:'rejects') FROM eav.ingest_rejects WHERE reason = 'acl';
+SELECT count(*) FROM eav.ingest_rejects WHERE reason = 'acl';
+ROLLBACK;
+SELECT eav.delete_rejects(:'rejects'), eav.delete_rejects(:'rejects'), eav.delete_rejects('{}');
+SELECT eav.delete_rejects(NULL);
+RESET ROLE;
+SELECT tenant_id FROM eav.ingest_rejects WHERE reason = 'acl' ORDER BY reject_id;
+-- Who has chosen a tenant deletes and replays no other's; who has not, all.
+SELECT eav.delete_rejects(:'rejects'), eav.replay_rejects(:'rejects');
+RESET eav.tenant_id;
+SET ROLE regress_plain;
+SELECT eav.delete_rejects(:'rejects');
+RESET ROLE;
+SELECT eav.delete_rejects(:'rejects');
+SET eav.tenant_id = 7001;
+SET ROLE regress_plain;
 SELECT eav.get_entity(7001, 'e');
 -- A pinned role has its tenant without choosing, and can choose no other.
 RESET ROLE;
@@ -90,6 +117,27 @@ SET ROLE regress_member;
 SELECT eav.current_tenant();
 RESET ROLE;
 DROP ROLE regress_member;
+-- A role that is given a name that was free again is another one.
+CREATE ROLE regress_plain IN ROLE eav_writer;
+SET ROLE regress_plain;
+SELECT eav.current_tenant();
+RESET ROLE;
+SELECT eav.revoke_tenant('regress_plain');
+SELECT eav.grant_tenant('regress_plain', 7001);
+SET ROLE regress_renamed;
+SELECT eav.current_tenant();
+SELECT eav.set_tenant(7001);
+RESET ROLE;
+-- Of a role that is gone the name is left, as in a dump. It still binds.
+DROP ROLE regress_plain;
+CREATE ROLE regress_plain IN ROLE eav_writer;
+SET ROLE regress_plain;
+SELECT eav.current_tenant();
+RESET ROLE;
+SELECT eav.grant_tenant('regress_plain', 7002);
+SELECT role_id::regrole AS role, tenant_id FROM eav.tenant_grants WHERE role = 'regress_plain' ORDER BY 1::text;
+DROP ROLE regress_plain;
+SELECT eav.revoke_tenant('regress_plain');
 ALTER ROLE regress_renamed RENAME TO regress_plain;
 SELECT eav.revoke_tenant('regress_plain'), eav.revoke_tenant('regress_plain');
 SELECT eav.grant_tenant('regress_nobody', 7002);
@@ -117,27 +165,6 @@ SELECT eav.current_tenant();
 COMMIT;
 SELECT eav.current_tenant();
 RESET eav.tenant_id;
--- A role that is given a name that was free again is another one.
-CREATE ROLE regress_plain IN ROLE eav_writer;
-SET ROLE regress_plain;
-SELECT eav.current_tenant();
-RESET ROLE;
-SELECT eav.revoke_tenant('regress_plain');
-SELECT eav.grant_tenant('regress_plain', 7001);
-SET ROLE regress_renamed;
-SELECT eav.current_tenant();
-SELECT eav.set_tenant(7001);
-RESET ROLE;
--- Of a role that is gone the name is left, as in a dump. It still binds.
-DROP ROLE regress_plain;
-CREATE ROLE regress_plain IN ROLE eav_writer;
-SET ROLE regress_plain;
-SELECT eav.current_tenant();
-RESET ROLE;
-SELECT eav.grant_tenant('regress_plain', 7002);
-SELECT role_id::regrole AS role, tenant_id FROM eav.tenant_grants WHERE role = 'regress_plain' ORDER BY 1::text;
-DROP ROLE regress_plain;
-SELECT eav.revoke_tenant('regress_plain');
 RESET eav.tenant_scope;
 
 -- The administration of attributes is that of all tenants.
@@ -155,6 +182,42 @@ SELECT eav.demote_attribute(:tenant, 'b', 'live'), flushed >= 0, eav.run_mainten
        eav.merge_rollups() >= 0 FROM eav.stage_flush();
 ROLLBACK;
 RESET ROLE;
+-- Nothing of its own runs as the owner, who writes to the tables and may be a superuser; and values in
+-- the clear, of personal attributes as well, are for the flush alone.
+SELECT identity, privilege FROM member, unnest('{REFERENCES,TRIGGER}'::text[]) AS privilege
+WHERE classid = 'pg_class'::regclass AND type IN ('table', 'view', 'materialized view')
+  AND has_table_privilege('eav_admin', objid, privilege);
+SELECT identity,
+       (SELECT string_agg(privilege, ', ')
+        FROM unnest('{SELECT,INSERT,UPDATE,REFERENCES,DELETE,TRUNCATE,TRIGGER}'::text[]) AS privilege
+        WHERE CASE WHEN privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+                   THEN has_any_column_privilege('eav_admin', objid, privilege)
+                   ELSE has_table_privilege('eav_admin', objid, privilege) END) AS of_admin
+FROM member WHERE identity ~ '^eav.(entity_values_ingest(_\d)?|flush_backlog|audit_log|entity_keys|erasure_secret)$'
+ORDER BY identity COLLATE "C";
+CREATE FUNCTION as_whom() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''runs as %'', current_user; END';
+SET ROLE regress_plain;
+BEGIN;
+CREATE TRIGGER as_whom BEFORE INSERT ON eav.entities FOR EACH ROW EXECUTE FUNCTION as_whom();
+ROLLBACK;
+SELECT value, value_text FROM eav.entity_values_ingest;
+SELECT value, value_text FROM eav.flush_backlog;
+-- Nor can it turn them into values of another attribute.
+UPDATE eav.entity_values_ingest SET attribute_id = 1;
+UPDATE eav.flush_backlog SET attribute_id = 1;
+RESET ROLE;
+DROP FUNCTION as_whom;
+-- Not on partitions either, whatever others get by default.
+BEGIN;
+ALTER DEFAULT PRIVILEGES IN SCHEMA eav GRANT ALL ON TABLES TO PUBLIC, eav_admin;
+SELECT eav._add_partition('1990-01-01 00:00:00+00', '1990-02-01 00:00:00+00', 'YYYYMMDD');
+SELECT p.partition, privilege
+FROM eav._history_partitions() p,
+     unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege,
+     unnest('{eav_admin,regress_plain}'::text[]) AS who
+WHERE has_table_privilege(who, p.partition, privilege);
+ROLLBACK;
 REVOKE eav_admin FROM regress_plain;
 -- The monitor sees no tenant.
 GRANT eav_monitor TO regress_plain;
@@ -203,42 +266,6 @@ CREATE TRIGGER refuse BEFORE INSERT ON eav.ingest_rejects FOR EACH ROW EXECUTE F
 GRANT EXECUTE ON FUNCTION error_of TO regress_plain;
 SET ROLE regress_plain;
 SELECT error_of($$SELECT eav.ingest('{}')$$);
--- Nothing of its own runs as the owner, who writes to the tables and may be a superuser; and values in
--- the clear, of personal attributes as well, are for the flush alone.
-SELECT identity, privilege FROM member, unnest('{REFERENCES,TRIGGER}'::text[]) AS privilege
-WHERE classid = 'pg_class'::regclass AND type IN ('table', 'view', 'materialized view')
-  AND has_table_privilege('eav_admin', objid, privilege);
-SELECT identity,
-       (SELECT string_agg(privilege, ', ')
-        FROM unnest('{SELECT,INSERT,UPDATE,REFERENCES,DELETE,TRUNCATE,TRIGGER}'::text[]) AS privilege
-        WHERE CASE WHEN privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
-                   THEN has_any_column_privilege('eav_admin', objid, privilege)
-                   ELSE has_table_privilege('eav_admin', objid, privilege) END) AS of_admin
-FROM member WHERE identity ~ '^eav.(entity_values_ingest(_\d)?|flush_backlog|audit_log|entity_keys|erasure_secret)$'
-ORDER BY identity COLLATE "C";
-CREATE FUNCTION as_whom() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN RAISE EXCEPTION ''runs as %'', current_user; END';
-SET ROLE regress_plain;
-BEGIN;
-CREATE TRIGGER as_whom BEFORE INSERT ON eav.entities FOR EACH ROW EXECUTE FUNCTION as_whom();
-ROLLBACK;
-SELECT value, value_text FROM eav.entity_values_ingest;
-SELECT value, value_text FROM eav.flush_backlog;
--- Nor can it turn them into values of another attribute.
-UPDATE eav.entity_values_ingest SET attribute_id = 1;
-UPDATE eav.flush_backlog SET attribute_id = 1;
-RESET ROLE;
-DROP FUNCTION as_whom;
--- Not on partitions either, whatever others get by default.
-BEGIN;
-ALTER DEFAULT PRIVILEGES IN SCHEMA eav GRANT ALL ON TABLES TO PUBLIC, eav_admin;
-SELECT eav._add_partition('1990-01-01 00:00:00+00', '1990-02-01 00:00:00+00', 'YYYYMMDD');
-SELECT p.partition, privilege
-FROM eav._history_partitions() p,
-     unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege,
-     unnest('{eav_admin,regress_plain}'::text[]) AS who
-WHERE has_table_privilege(who, p.partition, privilege);
-ROLLBACK;
 SELECT current_user, current_setting('search_path') AS search_path;
 BEGIN READ ONLY;
 SAVEPOINT before_ingest;

@@ -56,6 +56,7 @@ my %open = (
 	_replay_event => [ q(eav._replay_event('{"tenant_id": T, "entity_id": E, "attributes": {"x": 1}}', '{}')),
 		q(eav._replay_event('{"tenant_id": A, "entity_id": AE, "attributes": {"x": 1}}', '{"tenant_id": T}')) ],
 	replay_rejects => [ 'eav.replay_rejects(ARRAY[R])', 'eav.replay_rejects(ARRAY[R], \'{"tenant_id": A}\')' ],
+	delete_rejects => [ 'eav.delete_rejects(ARRAY[R])' ],
 	wait_flushed => [],    # below: tickets
 );
 my @closed = qw(
@@ -90,7 +91,7 @@ my %rights = (
 		  entity_values_current attribute_rollups attribute_rollups_daily entity_values current_values hourly_rollups)),
 	(map { $_ => 'eav_monitor:SELECT' } qw(stat_ingest ingest_gaps replication_heartbeat freshness_budget)),
 	entity_values_ingest => 'eav_writer:INSERT',
-	ingest_rejects => 'eav_writer:SELECT/UPDATE/DELETE',
+	ingest_rejects => 'eav_writer:SELECT/UPDATE',
 	(map { $_ => '' } qw(mv_entity_attribute_stats attribute_reads attribute_indexes rollup_pending flush_state staging_epoch
 		  tenant_grants entity_values_ts_template partition_policy entity_values_ingest_0 entity_values_ingest_1
 		  entity_values_ingest_2 flush_backlog attribute_moves nodes stat_attribute_moves stat_attribute_indexes
@@ -188,6 +189,11 @@ $_ //= '' foreach values %found;
 is(join(', ', grep { my $n = $_; !($n =~ $partition ? $found{$n} eq '' : defined $rights{$n} && $rights{$n} eq $found{$n}) } sort keys %found),
 	'', 'every relation is known, with what may be done to it');
 is(join(', ', grep { !defined $found{$_} } sort keys %rights), '', 'and is there');
+is($node->ask(q(SELECT string_agg(r || ': ' || c.relname, ', ') FROM pg_class c, unnest('{eav_reader,eav_writer,eav_monitor}'::text[]) AS r
+	WHERE c.relnamespace = 'eav'::regnamespace AND c.relkind IN ('r', 'p', 'm', 'v')
+	AND has_table_privilege(r, c.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER'))), '', 'nobody may lock a table as a whole, and the flush of all with it');
+like($node->error_of("SET SESSION AUTHORIZATION a_writer; BEGIN; LOCK TABLE eav.$_ IN ROW EXCLUSIVE MODE"), qr/permission denied/, "as: $_")
+  foreach grep { $rights{$_} =~ /eav_writer/ } sort keys %rights;
 is($node->ask("SELECT string_agg(c.relname, ' ') FROM pg_class c WHERE c.relnamespace = 'eav'::regnamespace AND c.relkind IN ('r', 'p')
 	AND EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'tenant_id')
 	AND NOT (c.relrowsecurity AND c.relforcerowsecurity) AND c.relname !~ 'entity_values_ts_'"), '', 'FORCE row security on each table of tenants');
@@ -375,8 +381,6 @@ is($node->ask("ALTER SCHEMA public RENAME TO $name; SELECT detail FROM eav.healt
 $node->ask('REVOKE CREATE ON SCHEMA public FROM a_both, PUBLIC');
 is($node->ask(q(SELECT status FROM eav.health_check() WHERE check_name = 'pg_partman')), 'ok', 'and its rights are right');
 
-$node->stop;
-done_testing();
 # --- with row_security off, as a restore has it -----------------------------------------------------
 
 $node->ask('CREATE DATABASE restored');
@@ -395,3 +399,5 @@ like($node->ask("BEGIN; ALTER TABLE eav.tenants DISABLE ROW LEVEL SECURITY; $row
 	'a table that is open is critical');
 is($node->ask(q(SELECT status FROM eav.health_check() WHERE check_name = 'row_security')), 'ok', 'and here it is as installed');
 
+$node->stop;
+done_testing();
