@@ -135,7 +135,8 @@ SET ROLE regress_plain;
 SELECT eav.current_tenant();
 RESET ROLE;
 SELECT eav.grant_tenant('regress_plain', 7002);
-SELECT role_id::regrole AS role, tenant_id FROM eav.tenant_grants WHERE role = 'regress_plain' ORDER BY 1::text;
+SELECT role_id::regrole AS role, tenant_id FROM eav.tenant_grants WHERE role = 'regress_plain'
+ORDER BY role_id::regrole::text COLLATE "C";
 DROP ROLE regress_plain;
 SELECT eav.revoke_tenant('regress_plain');
 ALTER ROLE regress_renamed RENAME TO regress_plain;
