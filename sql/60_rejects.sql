@@ -21,7 +21,8 @@ $$;
 COMMENT ON FUNCTION eav._replay_event(jsonb, jsonb) IS 'Internal: passes a rejected event, with the members of correction merged in and nulls taken out, to eav.ingest(). Raises invalid_parameter_value (22023) when that rejects it.';
 
 CREATE FUNCTION eav.delete_rejects(reject_ids bigint[]) RETURNS bigint
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_delete_rejects';
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'eav_delete_rejects'
+    SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION eav.delete_rejects(bigint[]) IS
 'Deletes rows of eav.ingest_rejects, and returns how many: of the tenant that the caller acts for, or of all for one who acts for all. Raises null_value_not_allowed (22004) for null, and insufficient_privilege (42501) for one who acts for no tenant.';
 
