@@ -26,6 +26,11 @@ const ErrorData* try_input(char* text, Oid type, Datum& result) {
 #endif
   ErrorData* const error =
       attempt([&] { result = OidInputFunctionCall(function, text, parameter, -1); });
+  // Of more elements than there may be memory for at a time it says that something is wrong inside
+  // of the server. It works on nothing but the text.
+  if (error != nullptr && type == JSONBOID && error->sqlerrcode == ERRCODE_INTERNAL_ERROR) {
+    error->sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+  }
   if (error != nullptr && must_not_swallow(error)) {
     ReThrowError(error);
   }

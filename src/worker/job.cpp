@@ -43,6 +43,7 @@ void pin_settings() {
   pin("synchronous_commit", "off");
   pin("lock_timeout", "1s");
   pin("statement_timeout", "0");
+  pin("temp_file_limit", "-1");
   if (pg::has_transaction_timeout) {
     pin("transaction_timeout", "0");
   }

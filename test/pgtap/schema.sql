@@ -108,7 +108,7 @@ SELECT is_empty($$
     SELECT i.indexrelid::regclass FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid AND c.relnamespace = 'eav'::regnamespace
     JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = 'tenant_id'
-    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes', 'audit_log', 'erasures', 'tenant_grants')
+    WHERE i.indisunique AND c.relname NOT IN ('ingest_rejects', 'flush_backlog', 'attribute_changes', 'audit_log', 'erasures')
       AND i.indexrelid <> 'eav.tenants_name_key'::regclass
       AND i.indkey[0] <> t.attnum$$, 'unique keys begin with tenant_id');
 

@@ -221,6 +221,22 @@ foreach my $round (1 .. 3)
 $node->worker_on;
 $node->ask('DROP DATABASE late WITH (FORCE)');
 
+# --- a value that is too much for the server -----------------------------------------------------------
+
+# More elements than the server makes jsonb of, which it says by an internal error: the value is
+# rejected, and others are flushed.
+$node->set('eav.max_value_bytes' => '64MB');
+$node->ask(q{SELECT eav.register_attribute(1, 'elements', 'json', 'none');
+	INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value)
+	VALUES (1, 1, 'elements', '[' || repeat('1,', 17000000) || '1]')});
+$input++;
+feed(10);
+settled('too many elements do not stop the flush');
+is($node->ask('SELECT sqlstate FROM eav.ingest_rejects'), '54000', 'the value is rejected');
+$node->ask('TRUNCATE eav.ingest_rejects');
+$input--;
+$node->set('eav.max_value_bytes' => '1MB');
+
 # --- restarts --------------------------------------------------------------------------------------
 
 my $known = $node->ask('SELECT (SELECT epoch FROM eav.flush_state), count(*) FROM eav.ingest_gaps');
