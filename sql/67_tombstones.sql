@@ -38,9 +38,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION eav._erasure_subject(bigint, bigint, text) IS 'Internal: the tombstone of an entity_id, or of an external id when that is not null. Null before the first erasure.';
 
+-- Not by classes of characters, which go by the locale: it must raise nothing, whatever is written.
 CREATE FUNCTION eav._integer_of(written text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN written ~ '^\s*[+-]?\d{1,19}(\.0*)?\s*$' THEN
+    RETURN CASE WHEN written ~ '^[ \t\r\n]*[+-]?[0-9]{1,19}(\.0*)?[ \t\r\n]*$' THEN
                CASE WHEN written::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
                     THEN written::numeric::bigint END END;
 COMMENT ON FUNCTION eav._integer_of(text) IS 'Internal: the bigint that is written there, with or without a fraction of zeros; null when it is none.';
@@ -58,12 +59,18 @@ END
 $$;
 COMMENT ON FUNCTION eav._json_string(text) IS 'Internal: what stands between the quotes of a string in JSON, without its escapes; as it is when no text can be that.';
 
+-- An array or an object may be small, and as text more than fits into memory.
+CREATE FUNCTION eav._scalar_of(value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN jsonb_typeof(value) IN ('number', 'string') THEN value #>> '{}' END;
+COMMENT ON FUNCTION eav._scalar_of(jsonb) IS 'Internal: a number or a string as text, else null.';
+
 -- An event that jsonb cannot hold is kept as the text it came in: there, what stands behind a key, as
 -- far as can be told.
 CREATE FUNCTION eav._reject_tenant(payload jsonb) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     RETURN eav._integer_of(coalesce(
-        payload ->> 'tenant_id', payload #>> '{event,tenant_id}',
+        eav._scalar_of(payload -> 'tenant_id'), eav._scalar_of(payload #> '{event,tenant_id}'),
         CASE WHEN jsonb_typeof(payload -> 'event') = 'string'
              THEN substring(payload ->> 'event' FROM '"tenant_id"\s*:\s*"?\s*([^",}\]\s]*)') END));
 COMMENT ON FUNCTION eav._reject_tenant(jsonb) IS 'Internal: the tenant that the payload of a reject names, as a number or as text; null when it names none. Not always the one that has sent it.';
@@ -94,18 +101,20 @@ AS $$
     SELECT EXISTS (
         SELECT
         FROM (VALUES ($1), (eav._reject_tenant(payload))) AS t (id)
+        CROSS JOIN (SELECT CASE WHEN jsonb_typeof(payload -> 'event') = 'string'
+                                THEN payload ->> 'event' END) AS e (event)
         CROSS JOIN LATERAL (
             SELECT '00000000-0000-0000-0000-000000000000'::uuid
             UNION ALL
             SELECT eav._erasure_subject(t.id, eav._integer_of(m.id), NULL)
-            FROM (VALUES (payload ->> 'entity_id'), (payload #>> '{event,entity_id}'),
-                         (substring(payload ->> 'event' FROM '"entity_id"\s*:\s*"?(-?\d{1,19})\M'))) AS m (id)
+            FROM (VALUES (eav._scalar_of(payload -> 'entity_id')), (eav._scalar_of(payload #> '{event,entity_id}')),
+                         (substring(event FROM '"entity_id"\s*:\s*"?(-?\d{1,19})\M'))) AS m (id)
             UNION ALL
             SELECT eav._erasure_subject(t.id, NULL, m.name)
-            FROM (VALUES (payload ->> 'entity'), (payload #>> '{event,entity}'),
-                         (eav._json_string(substring(payload ->> 'event' FROM '"entity"\s*:\s*"((?:[^"\\]|\\.)*)"')))) AS m (name)
+            FROM (VALUES (eav._scalar_of(payload -> 'entity')), (eav._scalar_of(payload #> '{event,entity}')),
+                         (eav._json_string(substring(event FROM '"entity"\s*:\s*"((?:[^"\\]|\\.)*)"')))) AS m (name)
             WHERE m.name IS NOT NULL) AS s (subject)
-        JOIN eav.erased_subjects e ON e.tenant_id = t.id AND e.subject = s.subject)
+        JOIN eav.erased_subjects d ON d.tenant_id = t.id AND d.subject = s.subject)
 $$;
 COMMENT ON FUNCTION eav._is_erased_reject(bigint, jsonb) IS 'Internal: whether a reject is about an entity or a tenant that has been erased, of the tenant that has sent it or of the one that it names; it is not kept then.';
 

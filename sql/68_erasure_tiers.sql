@@ -371,6 +371,11 @@ DECLARE
     part record;
     is_any_left boolean;
 BEGIN
+    IF erasure.of_tenant THEN
+        -- A client who pins a role may hold these, and stay: nobody waits for him with the flush lock.
+        LOCK TABLE eav.tenant_grants IN ROW EXCLUSIVE MODE NOWAIT;
+        PERFORM FROM eav.tenants t WHERE t.tenant_id = erasure.tenant_id FOR UPDATE NOWAIT;
+    END IF;
     PERFORM eav._lock_flush();
     DELETE FROM eav.entity_values_ingest s
     WHERE s.tenant_id = erasure.tenant_id

@@ -40,6 +40,7 @@
 #include "eav/pg/catalog.hpp"
 #include "eav/pg/guard.hpp"
 #include "eav/pg/memory.hpp"
+#include "eav/pg/owner.hpp"
 #include "eav/pg/spi.hpp"
 #include "eav/pg/subtransaction.hpp"
 #include "eav/projection/convert.hpp"
@@ -479,7 +480,10 @@ EAV_FUNCTION(eav_move_attributes) {
              errhint("Leave it out to get its default.")));
   }
   int left = 0;
-  eav::flush::run_alone("a move of attributes",
-                        [&] { left = eav::attributes::move_batch(PG_GETARG_INT32(0)); });
+  // What waits for an entity that somebody holds is not for the caller to read.
+  eav::pg::as_owner(eav::pg::relation_oid("attribute_moves"), [&] {
+    eav::flush::run_alone("a move of attributes",
+                          [&] { left = eav::attributes::move_batch(PG_GETARG_INT32(0)); });
+  });
   PG_RETURN_INT32(left);
 }

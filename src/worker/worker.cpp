@@ -550,7 +550,7 @@ void on_clock_set_back(Loop& loop, TimestampTz now) {
     const TimestampTz next_check =
         TimestampTzPlusMilliseconds(loop.last_yield_check, yield_check_interval);
     const TimestampTz next_beat = settings.worker_enabled ? loop.pulse.next() : next_check;
-    if (!loop.has_more_to_merge) {
+    if (!loop.has_more_to_merge || !settings.worker_enabled) {
       sleep_until(Min(Min(next_tick, next_check), next_beat), loop);
     }
     check_for_interrupts();

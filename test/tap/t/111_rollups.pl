@@ -181,9 +181,14 @@ cmp_ok($notes, '>', 150_000, "$notes rows are to be merged");
 $node->ask(q{ALTER SYSTEM SET eav.rollup_interval = 20});
 $node->ask('SELECT pg_reload_conf()');
 ok($node->wait_for(q{SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'}), 'a part is being merged');
+$node->set('eav.worker_enabled' => 'off');
 $session->query_safe(q{
 	INSERT INTO eav.entity_values_ingest (tenant_id, entity_id, attribute, value_int) VALUES (1, 98765, 'many1', 9)});
 $number++;
+ok($node->wait_for('SELECT count(*) FROM part', 1), 'the part ends');
+ok($node->wait_for(q{SELECT wait_event = 'Extension' FROM pg_stat_activity WHERE backend_type = 'eav_ext flush worker'}),
+	'a worker that is switched off in the midst of it sleeps');
+$node->set('eav.worker_enabled' => 'on');
 all_counted('much at once');
 $node->ask('DROP TRIGGER part ON eav.attribute_rollups');
 is($node->ask('SELECT has_new_value FROM part WHERE number = 1'), 'f', 'the value was not there in the first part');

@@ -236,7 +236,9 @@ subtest 'a tenant' => sub {
 	$node->ask('SELECT eav.refresh_stats()');
 	$node->ask("SELECT eav.create_attribute_index(2, 'int_hot')");
 	$node->ask("SELECT eav.rename_attribute(2, 'text_hot', 'marker renamed')");
-	$node->ask(q(CREATE ROLE acme_app LOGIN IN ROLE eav_reader, eav_writer; SELECT eav.grant_tenant('acme_app', 2)));
+	$node->ask(q(CREATE ROLE acme_app LOGIN IN ROLE eav_reader, eav_writer; SELECT eav.grant_tenant('acme_app', 2);
+		CREATE ROLE acme_other));
+	my $pin = $node->client;
 	my %open = map { $_ => $node->client } qw(stage ingest upsert register);
 	$open{$_}->ask('BEGIN') foreach keys %open;
 	$open{stage}->ask("INSERT INTO eav.entity_values_ingest (tenant_id, entity, attribute, value) VALUES (2, 'marker new', 'marker', 'marker')");
@@ -247,7 +249,10 @@ subtest 'a tenant' => sub {
 	my $late = $node->client;
 	is($late->sqlstate("SELECT eav.register_tenant('marker tenant')"), '55006', 'the name is not given away meanwhile');
 	sleep 1;
+	$pin->ask("BEGIN; SELECT eav.grant_tenant('acme_other', 1)");
 	$open{$_}->ask('COMMIT') foreach sort keys %open;
+	ok($node->wait_for("SELECT last_error ~ 'could not obtain lock' FROM eav.stat_erasures"), 'a client who pins a role is not waited for');
+	$pin->ask('COMMIT');
 	completed($id, 'it');
 	is(traces($traces), '', 'no table has a trace of it');
 	is($node->ask("SELECT string_agg(c.relname || ' ' || n, ', ' ORDER BY c.relname) FROM (

@@ -76,7 +76,7 @@ my @closed = qw(
 	start_worker
 	_add_counts _check_reason _decrypt_pii _encrypt_pii _erase_backlog _erase_batch _erase_entity
 	_erase_entity_rows _erase_from_rollups _erase_history _erase_rejects _erase_rest _erase_tenant
-	_erase_tenant_rows _erasure_subject _flush_all _get_pii _check_not_erased _has_values _integer_of
+	_erase_tenant_rows _erasure_subject _flush_all _get_pii _check_not_erased _has_values _integer_of _scalar_of
 	_is_being_erased _is_erased_reject _json_string _keep_pii _know_role _lock_flush
 	_open_transactions _open_writers _pgcrypto _readmit_entity _readmit_tenant _reject_has_attribute
 	_reject_mentions _reject_tenant
