@@ -194,7 +194,8 @@ SELECT identity,
         WHERE CASE WHEN privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
                    THEN has_any_column_privilege('eav_admin', objid, privilege)
                    ELSE has_table_privilege('eav_admin', objid, privilege) END) AS of_admin
-FROM member WHERE identity ~ '^eav.(entity_values_ingest(_\d)?|flush_backlog|audit_log|entity_keys|erasure_secret)$'
+FROM member
+WHERE classid = 'pg_class'::regclass AND identity ~ '^eav.(entity_values_ingest(_\d)?|flush_backlog|audit_log|entity_keys|erasure_secret)$'
 ORDER BY identity COLLATE "C";
 CREATE FUNCTION as_whom() RETURNS trigger LANGUAGE plpgsql AS
 'BEGIN RAISE EXCEPTION ''runs as %'', current_user; END';

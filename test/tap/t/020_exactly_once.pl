@@ -161,9 +161,12 @@ my $vacuum = join "\n", (map {
 } (0, 1, 2) x 5), '';
 
 # What wants a leaf for itself queues behind open transactions, and everybody else behind it: so
-# it gives up soon, and is done where it was lucky.
-my $vacuum_full = join "\n", "SET lock_timeout = '200ms';", '\set ON_ERROR_STOP 0', (map {
-	"VACUUM FULL eav.entity_values_ingest_$_;
+# it gives up soon, and is done where it was lucky; later and later, for a slow machine.
+my $patience = 100;
+my $vacuum_full = join "\n", '\set ON_ERROR_STOP 0', (map {
+	$patience += 20;
+	"SET lock_timeout = '${patience}ms';
+	 VACUUM FULL eav.entity_values_ingest_$_;
 	 SELECT 'full' FROM pg_class
 	 WHERE oid = 'eav.entity_values_ingest_$_'::regclass AND relfilenode <> oid;
 	 VACUUM FULL eav.flush_state;
