@@ -5,6 +5,7 @@
 
 #include "eav/freshness/measure.hpp"
 #include "eav/pg/guard.hpp"
+#include "eav/pg/jsonb.hpp"
 #include "eav/pg/row.hpp"
 
 extern "C" {
@@ -102,14 +103,8 @@ Listing* list(Board& board) {
 }
 
 void push_header(JsonbParseState** state, const char* name, const char* value) {
-  JsonbValue key;
-  key.type = jbvString;
-  key.val.string.val = const_cast<char*>(name);
-  key.val.string.len = static_cast<int>(strlen(name));
-  JsonbValue content;
-  content.type = jbvString;
-  content.val.string.val = const_cast<char*>(value);
-  content.val.string.len = static_cast<int>(strlen(value));
+  JsonbValue key = pg::string_value(name);
+  JsonbValue content = pg::string_value(value);
   pushJsonbValue(state, WJB_BEGIN_OBJECT, nullptr);
   pushJsonbValue(state, WJB_KEY, &key);
   pushJsonbValue(state, WJB_VALUE, &content);

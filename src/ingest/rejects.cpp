@@ -74,11 +74,7 @@ JsonbValue event_value(char* text, std::size_t size) {
       VARSIZE(DatumGetPointer(json)) <= max_kept_bytes) {
     return pg::json_value(DatumGetJsonbP(json));
   }
-  JsonbValue string;
-  string.type = jbvString;
-  string.val.string.val = text;
-  string.val.string.len = static_cast<int>(size);
-  return string;
+  return pg::string_value({text, size});
 }
 
 // The event as it came; of a very large one the beginning.
@@ -90,14 +86,10 @@ Jsonb* event_payload(const core::EventReader::Reject& event) {
     return pg::object_of(
         {{"event", event_value(pnstrdup(text, size), size)}, {"position", position}});
   }
-  JsonbValue beginning;
-  beginning.type = jbvString;
-  beginning.val.string.val = const_cast<char*>(text);
-  beginning.val.string.len = pg_mbcliplen(text, static_cast<int>(size), max_kept_bytes);
-  JsonbValue truncated;
-  truncated.type = jbvBool;
-  truncated.val.boolean = true;
-  return pg::object_of({{"event", beginning}, {"position", position}, {"truncated", truncated}});
+  const int kept = pg_mbcliplen(text, static_cast<int>(size), max_kept_bytes);
+  return pg::object_of({{"event", pg::string_value({text, static_cast<std::size_t>(kept)})},
+                        {"position", position},
+                        {"truncated", pg::boolean_value(true)}});
 }
 
 Datum reason_text(const char* reason) {

@@ -389,10 +389,7 @@ Jsonb* payload_of(HeapTuple tuple, TupleDesc description) {
     }
   }
   if (room.is_exceeded) {
-    JsonbValue yes;
-    yes.type = jbvBool;
-    yes.val.boolean = true;
-    push(&state, "truncated", yes);
+    push(&state, "truncated", pg::boolean_value(true));
   }
   return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
 }

@@ -16,16 +16,6 @@ using core::DataType;
 
 namespace {
 
-JsonbValue string_value(const char* text, std::size_t length) {
-  JsonbValue result;
-  result.type = jbvString;
-  result.val.string.val = const_cast<char*>(text);
-  result.val.string.len = static_cast<int>(length);
-  return result;
-}
-
-JsonbValue string_value(const char* text) { return string_value(text, strlen(text)); }
-
 JsonbValue numeric_value(Numeric number) {
   JsonbValue result;
   result.type = jbvNumeric;
@@ -79,7 +69,7 @@ void push_member(JsonbParseState** state, const JsonbValue& key, const JsonbValu
 
 void push_change(JsonbParseState** state, const MemberChange& change) {
   if (!change.removed) {
-    push_member(state, string_value(change.name.data(), change.name.size()), change.value);
+    push_member(state, string_value(change.name), change.value);
   }
 }
 
@@ -127,6 +117,21 @@ bool is_deeper(Jsonb* json, std::size_t most) {
 
 JsonbValue integer_value(int64 number) { return numeric_value(int64_to_numeric(number)); }
 
+JsonbValue boolean_value(bool boolean) {
+  JsonbValue result;
+  result.type = jbvBool;
+  result.val.boolean = boolean;
+  return result;
+}
+
+JsonbValue string_value(std::string_view text) {
+  JsonbValue result;
+  result.type = jbvString;
+  result.val.string.val = const_cast<char*>(text.data());
+  result.val.string.len = static_cast<int>(text.size());
+  return result;
+}
+
 Jsonb* object_of(std::initializer_list<std::pair<const char*, JsonbValue>> members) {
   JsonbParseState* state = nullptr;
   pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
@@ -137,11 +142,10 @@ Jsonb* object_of(std::initializer_list<std::pair<const char*, JsonbValue>> membe
 }
 
 JsonbValue jsonb_of(const ingest::Value& value) {
-  JsonbValue result;
   switch (value.type) {
     case DataType::text: {
       const text* const string = DatumGetTextPP(value.datum);
-      return string_value(VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+      return string_value({VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string)});
     }
     case DataType::integer:
       return integer_value(value.integer);
@@ -155,9 +159,7 @@ JsonbValue jsonb_of(const ingest::Value& value) {
       return numeric_value(number);
     }
     case DataType::boolean:
-      result.type = jbvBool;
-      result.val.boolean = value.boolean;
-      return result;
+      return boolean_value(value.boolean);
     case DataType::timestamp: {
       const int utc = 0;
       char* const buffer = static_cast<char*>(palloc(MAXDATELEN + 1));

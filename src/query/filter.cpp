@@ -378,10 +378,7 @@ JsonbValue Reader::containment(const Operand& path, const JsonbValue& literal) {
   JsonbValue value = literal;
   for (std::size_t i = path.below.size(); i-- > 0;) {
     JsonbParseState* state = nullptr;
-    JsonbValue key;
-    key.type = jbvString;
-    key.val.string.val = const_cast<char*>(path.below[i].data());
-    key.val.string.len = static_cast<int>(path.below[i].size());
+    JsonbValue key = pg::string_value(path.below[i]);
     pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
     pushJsonbValue(&state, WJB_KEY, &key);
     pushJsonbValue(&state, WJB_VALUE, &value);

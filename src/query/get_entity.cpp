@@ -106,14 +106,6 @@ class Getter {
   freshness::Answer answer_{};
 };
 
-JsonbValue string_value(std::string_view text) {
-  JsonbValue value;
-  value.type = jbvString;
-  value.val.string.val = const_cast<char*>(text.data());
-  value.val.string.len = static_cast<int>(text.size());
-  return value;
-}
-
 JsonbValue null_value() {
   JsonbValue value;
   value.type = jbvNull;
@@ -123,12 +115,13 @@ JsonbValue null_value() {
 JsonbValue time_value(TimestampTz at) {
   const int utc = 0;
   char* const buffer = static_cast<char*>(palloc(MAXDATELEN + 1));
-  return string_value(JsonEncodeDateTime(buffer, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
+  return pg::string_value(
+      JsonEncodeDateTime(buffer, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
 }
 
 JsonbValue text_value(Datum datum) {
   const text* const value = DatumGetTextPP(datum);
-  return string_value(ingest::view_of(value));
+  return pg::string_value(ingest::view_of(value));
 }
 
 JsonbValue seconds_value(const std::optional<core::Micros>& lag) {
@@ -154,7 +147,7 @@ Jsonb* Getter::observed_at(Jsonb* document) {
     if (attribute != nullptr &&
         getKeyJsonValueFromContainer(&document->root, attribute->name.data(),
                                      static_cast<int>(attribute->name.size()), &value) != nullptr) {
-      JsonbValue key = string_value(attribute->name);
+      JsonbValue key = pg::string_value(attribute->name);
       pushJsonbValue(&state, WJB_KEY, &key);
       value = time_value(entry.version.observed_at);
       pushJsonbValue(&state, WJB_VALUE, &value);
@@ -170,9 +163,9 @@ Jsonb* Getter::with_metadata(Jsonb* document) {
         documents_.has_external_id() ? text_value(documents_.external_id()) : null_value()},
        {"document", pg::json_value(document)},
        {"observed_at", pg::json_value(observed_at(document))},
-       {"source", string_value(answer_.source)},
+       {"source", pg::string_value(answer_.source)},
        {"lag_seconds", seconds_value(answer_.lag)},
-       {"consistency", string_value(answer_.consistency)}});
+       {"consistency", pg::string_value(answer_.consistency)}});
 }
 
 // The ids of entities with these external ids, in their order; null where there is none.

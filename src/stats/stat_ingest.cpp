@@ -22,10 +22,7 @@ Datum rejects_by_reason(const Door& door) {
   pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
   for (std::size_t i = 0; i < core::event_fault_count; ++i) {
     const std::string_view name = core::name_of(static_cast<core::EventFault>(i));
-    JsonbValue key;
-    key.type = jbvString;
-    key.val.string.val = const_cast<char*>(name.data());
-    key.val.string.len = static_cast<int>(name.size());
+    JsonbValue key = pg::string_value(name);
     JsonbValue value =
         pg::integer_value(static_cast<int64>(door.counters.rejected_events[i].load()));
     pushJsonbValue(&state, WJB_KEY, &key);

@@ -23,6 +23,9 @@ struct MemberChange {
 JsonbValue jsonb_of(const ingest::Value& value);
 
 JsonbValue integer_value(int64 number);
+JsonbValue boolean_value(bool boolean);
+// Refers to the text.
+JsonbValue string_value(std::string_view text);
 JsonbValue json_value(Jsonb* json);
 
 // Whether arrays and objects are nested more deeply than that. Needs no stack, as making jsonb
